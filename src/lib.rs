@@ -1,46 +1,52 @@
-//! hexkeep: a verifying, caching repository manager for Hex, the package registry of Erlang, Elixir and Gleam.
+//! hexkeep: a proxy and private registry for Hex packages (Erlang, Elixir, Gleam) that verifies and caches them.
 //!
-//! This page is the map of the crate; `docs/ARCHITECTURE.md` follows two requests through it, with the reasons.
+//! This page describes the structure of the crate; `docs/ARCHITECTURE.md` follows two requests through it, with
+//! reasons.
 //!
-//! # What flows
+//! # Data flow
 //!
 //! ```text
 //! request → http (route, grant) → repository → cache (memory → disk → upstream) → trust (verify, sign) → response
 //! ```
 //!
 //! *Registry resources* (`names`, `versions`, `packages/NAME`, `policies/NAME`) are small, signed, and change: they are
-//! verified, revalidated, and kept as files that prove themselves by their signature. *Artifacts* (tarballs) are large
-//! and named by a digest from a verified index: they are streamed while they are stored, with the last bytes held back
-//! until the digest has matched. *Docs* have no checksum and are kept apart.
+//! verified, revalidated, and stored as files that can be verified again by their signature. *Artifacts* (tarballs) are
+//! large and identified by a digest in a verified index: they are streamed to clients while they are stored, but the
+//! last bytes are sent only after the digest has matched. *Docs* have no checksum and are stored separately.
 //!
-//! # The parts, from the bottom
+//! # The rooms, from the bottom
 //!
-//! - Ground: [`choice`], [`clock`], [`size`], [`secret`], [`display_text`], [`shutdown`], [`telemetry`]. They import nothing of ours.
-//! - Pure: [`hex`] turns bytes and text of strangers into values that cannot be wrong in the ways their types forbid,
-//!   and holds every limit; [`trust`] has the one verifier and the one signer; [`policy`] merges what several
-//!   repositories have. No files, no sockets, no clock.
-//! - The outside world, without the meaning of Hex: [`store`] (bytes on disk), [`state`] (what must not be lost, in
-//!   SQL), [`upstream`] (one registry over HTTP, with retries and a breaker).
-//! - Joining: [`cache`] reads through memory, disk and upstream, and lets nothing unverified out; [`auth`] makes
-//!   grants; [`repository`] answers by the rules of one repository, and asks the ledger about every index that arrives.
-//! - What administrators have done: [`operations`] carries orders out, [`tasks`] is work on the whole store.
-//! - The edges: [`http`] for clients, [`admin`] for administrators and monitoring, [`config`] for what may be written
-//!   down, [`cli`] for the terminal.
-//! - [`app`] puts them together: settings become running parts, which start, reload and stop there.
+//! Top-level modules are called rooms.
 //!
-//! The imports between rooms are a table in `docs/ARCHITECTURE.md`, which a test holds.
+//! - Ground: [`choice`], [`clock`], [`size`], [`secret`], [`display_text`], [`shutdown`], [`telemetry`]. They import no
+//!   other room.
+//! - Pure rooms, without files, sockets and clock: [`hex`] parses untrusted input to types that cannot be invalid, and
+//!   defines all limits; [`trust`] has the only verifier and the only signer; [`policy`] merges the packages of several
+//!   repositories.
+//! - External systems, without knowledge of Hex: [`store`] (files on disk), [`state`] (durable data in SQL),
+//!   [`upstream`] (one registry over HTTP, with retries and a circuit breaker).
+//! - Combination: [`cache`] reads through memory, disk and upstream, and returns only verified data; [`auth`] creates
+//!   grants; [`repository`] answers by the rules of one repository, and checks every new index with the ledger.
+//! - Administration: [`operations`] executes commands, [`tasks`] runs long jobs on the whole store.
+//! - Interfaces: [`http`] for clients, [`admin`] for administrators and monitoring, [`config`] for the configuration,
+//!   [`cli`] for the terminal.
+//! - [`app`] combines them: it builds all parts from the settings, and starts, reloads and stops them.
 //!
-//! # Trust is a ladder of types
+//! A table in `docs/ARCHITECTURE.md` lists the allowed imports between rooms. A test checks it.
 //!
-//! [`hex::envelope::Envelope`] is opened and proves nothing. [`trust::verify()`] alone makes a [`trust::Verified`] of
-//! it. Only that, passed through, or [`trust::Signer::seal`] makes a [`trust::SignedResource`], and nothing else can be
-//! sent as the body of a registry resource. What a repository does wants an [`auth::ReadGrant`].
+//! # Types express trust
+//!
+//! A [`hex::envelope::Envelope`] is decoded, but not verified. Only [`trust::verify()`] converts it to a
+//! [`trust::Verified`]. A [`trust::SignedResource`] comes either from a `Verified` that is passed through, or from
+//! [`trust::Signer::seal`], and only a `SignedResource` can be sent as the body of a registry resource. To read from a
+//! repository, code needs an [`auth::ReadGrant`].
 //!
 //! # Where to start
 //!
 //! For a request: [`http::dispatch`], then [`repository::remote`], then [`cache::registry`] or [`cache::artifacts`].
 //! For a decision: [`cache::freshness::plan`], [`state::ledger::judge`], [`http::route::route`], which are pure. For
-//! the process: [`app::run::App::start`]. For a command: the file of its name in `cli`, and what it does in [`operations`].
+//! the process: [`app::run::App::start`]. For a command: the file with its name in `cli`, and its implementation in
+//! [`operations`].
 
 pub mod admin;
 pub mod api;

@@ -1,4 +1,4 @@
-//! The other end of the administration socket: what commands use when a daemon has the store.
+//! Client of the administration socket, for commands when a daemon has the store open.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,47 +18,47 @@ use crate::operations::jobs::Job;
 use crate::operations::outcome::CommandOutcome;
 use crate::tasks::report::Event;
 
-/// Why a daemon has not done what it was told.
+/// Why a request to the daemon failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// It does not listen.
-    #[error("a daemon holds the store and cannot be reached at {}: {why}; it may be starting or stopping", .socket.display())]
+    /// The daemon does not listen on its socket.
+    #[error("a daemon uses the store, but cannot be reached at {}: {why}; if it is starting or stopping, try again", .socket.display())]
     Unreachable {
-        /// Its socket.
+        /// Path of the socket.
         socket: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         why: io::Error,
     },
-    /// It says why not.
+    /// The daemon reported an error.
     #[error("{0}")]
     Refused(String),
-    /// The connection broke off.
+    /// The connection failed.
     #[error(transparent)]
     Connection(#[from] hyper::Error),
-    /// The command cannot be sent.
+    /// The request cannot be built.
     #[error(transparent)]
     Request(#[from] http::Error),
-    /// What it says cannot be read.
+    /// The answer cannot be parsed.
     #[error(transparent)]
     Answer(#[from] serde_json::Error),
-    /// It went away in the middle of a work.
-    #[error("the daemon stopped before the work was done")]
+    /// The connection ended before the job was complete.
+    #[error("the daemon stopped before the job was complete")]
     Stopped,
 }
 
-/// A daemon, by its socket.
+/// A running daemon.
 #[derive(Clone, Debug)]
 pub struct Daemon {
     socket: PathBuf,
 }
 
 impl Daemon {
-    /// The daemon that has the store in `storage`.
+    /// The daemon of the store in `storage`.
     pub fn of(storage: &Path) -> Self {
         Self { socket: storage.join(super::server::SOCKET) }
     }
 
-    /// Sends a command and reads its answer.
+    /// Sends a command and returns the answer.
     pub async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -70,7 +70,7 @@ impl Daemon {
         Ok(serde_json::from_slice(&bytes)?)
     }
 
-    /// Has work done; `progress` hears of it on the way. Dropped, the daemon stops it where it can.
+    /// Runs a job and calls `progress` for its events. If the future is dropped, the job stops at the next safe point.
     pub async fn work(&self, job: &Job, mut progress: impl FnMut(Event)) -> Result<CommandOutcome, DaemonError> {
         let mut body = self.send(Method::POST, "/jobs", job).await?;
         let mut pending = Vec::new();
@@ -95,7 +95,7 @@ impl Daemon {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let tasks = crate::shutdown::Tasks::new();
         tasks.spawn(async move {
-            // The answer's reader sees the error; the connection has nobody else to tell.
+            // The reader of the answer gets the error, too.
             let _ = connection.await;
         });
         let bytes = serde_json::to_vec(command)?;

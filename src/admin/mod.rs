@@ -1,4 +1,4 @@
-//! What an administrator reaches: a unix socket in the storage path, and the ops listener.
+//! Interfaces for administrators: a Unix socket in the storage path, and the ops listener for monitoring.
 
 pub mod client;
 pub mod ops;

@@ -1,4 +1,4 @@
-//! The ops listener: `/live`, `/ready`, `/metrics`, for supervisors and scrapers. Nothing else.
+//! The ops listener for monitoring: `/live`, `/ready` and `/metrics`.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -18,18 +18,19 @@ use tokio::net::TcpListener;
 
 use crate::shutdown::Tasks;
 
-/// How long a request's head may take.
+/// Time limit for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the listener asks the program.
+/// The state of the program that the listener reports.
 pub trait Health: Send + Sync + fmt::Debug {
-    /// Whether requests are to be sent here: started, and not stopping. An upstream that is down changes nothing.
+    /// Whether the daemon accepts requests: it has started and is not stopping. It is ready even if an upstream is
+    /// down.
     fn is_ready(&self) -> bool;
     /// The metrics as OpenMetrics text.
     fn metrics(&self) -> String;
 }
 
-/// The ops listener, bound.
+/// The bound ops listener.
 #[derive(Debug)]
 pub struct OpsListener {
     socket: TcpListener,
@@ -37,17 +38,17 @@ pub struct OpsListener {
 }
 
 impl OpsListener {
-    /// Listens on a bound socket.
+    /// Creates the listener on a bound socket.
     pub fn new(socket: TcpListener, health: Arc<dyn Health>) -> Self {
         Self { socket, health }
     }
 
-    /// The address it is bound to.
+    /// The address of the listener.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Serves until `tasks` are told to stop.
+    /// Serves requests until `tasks` stop.
     pub async fn run(self, tasks: Tasks) {
         loop {
             let accepted = tokio::select! {
@@ -57,7 +58,7 @@ impl OpsListener {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(%error, "a connection to the ops listener was not accepted");
+                    tracing::warn!(%error, "cannot accept a connection to the ops listener");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
@@ -75,7 +76,7 @@ impl OpsListener {
                     .serve_connection(TokioIo::new(stream), service);
                 tokio::select! {
                     ended = connection => if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection to the ops listener ended early");
+                        tracing::debug!(%error, "a connection to the ops listener ended with an error");
                     },
                     () = stopping.stopping() => {}
                 }
@@ -92,7 +93,11 @@ fn answer<B>(health: &dyn Health, request: &Request<B>) -> Response<Full<Bytes>>
         (&Method::GET, "/metrics") => {
             (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", health.metrics())
         }
-        _ => (StatusCode::NOT_FOUND, "text/plain", "only /live, /ready and /metrics are here\n".to_owned()),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            "not found: this listener serves /live, /ready and /metrics\n".to_owned(),
+        ),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;

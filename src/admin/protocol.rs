@@ -1,4 +1,4 @@
-//! What goes over the administration socket: JSON objects, one a line where there are several.
+//! The protocol of the administration socket: JSON objects, separated by newlines.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,10 +8,10 @@ use crate::tasks::report::Event;
 /// One line of the answer to `POST /jobs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Line {
-    /// Something on the way.
+    /// Progress of the job.
     Event(Event),
-    /// The end.
+    /// The result of the job.
     Outcome(CommandOutcome),
-    /// The end, before anything came of it.
+    /// The error that ended the job.
     Failure(String),
 }

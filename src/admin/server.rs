@@ -1,4 +1,4 @@
-//! The administration socket: HTTP over a unix socket that only the daemon's own user can open.
+//! The administration socket: HTTP over a Unix socket that only the user of the daemon can open.
 
 use std::convert::Infallible;
 use std::io;
@@ -30,35 +30,35 @@ use crate::shutdown::{TaskError, Tasks};
 use crate::state::audit::Actor;
 use crate::tasks::report::Reporter;
 
-/// Name of the socket below the storage path.
+/// Name of the socket in the storage path.
 pub const SOCKET: &str = "admin.sock";
 
-/// Bytes of a command; one that brings lock files has many words.
+/// Maximum size of a command in bytes. Commands with lock files are large.
 const MAX_COMMAND: usize = 32 * 1024 * 1024;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Why what came over the socket was not done.
+/// Why a request over the socket failed.
 #[derive(Debug, thiserror::Error)]
 enum SocketError {
-    /// No command has this address.
-    #[error("this command is not known; are the command and the daemon of one version?")]
+    /// The path of the request is unknown.
+    #[error("unknown command; check that the command and the daemon are the same version of hexkeep")]
     Unknown,
-    /// It could not be read.
+    /// The request cannot be read.
     #[error(transparent)]
     Body(Box<dyn std::error::Error + Send + Sync>),
-    /// It could not be understood.
+    /// The request cannot be parsed.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// It was not carried out.
+    /// The operation failed.
     #[error(transparent)]
     Operation(#[from] OperationError),
-    /// It was not carried out to its end.
+    /// A background task ended without a result.
     #[error(transparent)]
     Task(#[from] TaskError),
 }
 
-/// The socket, bound.
+/// The bound socket.
 #[derive(Debug)]
 pub struct AdminSocket {
     listener: UnixListener,
@@ -67,7 +67,7 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Binds the socket at `path`, mode 0600. The caller holds the store's lock, so a socket that is there is left over.
+    /// Binds the socket at `path`, mode 0600. The caller holds the lock of the store, so an existing socket is stale.
     pub fn bind(path: &Path, operations: Arc<dyn Operations>) -> io::Result<Self> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -78,7 +78,7 @@ impl AdminSocket {
         Ok(Self { listener, path: path.to_path_buf(), operations })
     }
 
-    /// Serves until `tasks` are told to stop, then removes the socket.
+    /// Serves requests until `tasks` stop, then removes the socket.
     pub async fn run(self, tasks: Tasks) {
         loop {
             let accepted = tokio::select! {
@@ -91,7 +91,7 @@ impl AdminSocket {
                     let inner = tasks.clone();
                     tasks.spawn(async move { serve(stream, operations, inner).await });
                 }
-                Err(error) => tracing::warn!(%error, "a connection to the administration socket was not accepted"),
+                Err(error) => tracing::warn!(%error, "cannot accept a connection to the administration socket"),
             }
         }
         let _ = std::fs::remove_file(&self.path);
@@ -104,7 +104,7 @@ async fn serve(stream: UnixStream, operations: Arc<dyn Operations>, tasks: Tasks
         async move { Ok::<_, Infallible>(answer(operations, request, tasks).await) }
     });
     if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
-        tracing::debug!(%error, "a connection to the administration socket ended early");
+        tracing::debug!(%error, "a connection to the administration socket ended with an error");
     }
 }
 
@@ -142,12 +142,13 @@ async fn command<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, S
 }
 
 fn json<T: Serialize>(value: &T) -> Response<Body> {
-    // What is sent here always has a JSON form.
+    // All values can be converted to JSON.
     let bytes = serde_json::to_vec(value).unwrap_or_default();
     Response::new(Full::new(Bytes::from(bytes)).boxed_unsync())
 }
 
-/// Streams what is told while the work goes on. When whoever asked has gone, or the daemon stops, the work stops where it can.
+/// Runs a job and streams its events. If the client disconnects or the daemon stops, the job stops at the next safe
+/// point.
 fn work(operations: Arc<dyn Operations>, job: Job, tasks: &Tasks) -> Response<Body> {
     let (report, mut incoming) = Reporter::new();
     let (lines, outgoing) = mpsc::channel::<Line>(64);
@@ -167,7 +168,7 @@ fn work(operations: Arc<dyn Operations>, job: Job, tasks: &Tasks) -> Response<Bo
                 Err(_) => Line::Failure(TaskError::Panicked.to_string()),
             },
             () = lines.closed() => {
-                tracing::info!("a command has gone before its work was done: the work stops where it can");
+                tracing::info!("a client disconnected before its job was complete; the job stops at the next safe point");
                 return;
             }
             () = stopping.stopping() => Line::Failure("the daemon is stopping".to_owned()),
@@ -194,7 +195,7 @@ mod tests {
     use crate::operations::public_keys::Key;
     use crate::operations::purge::{Purge, PurgeReport};
 
-    /// A store whose every order meets a bug.
+    /// Operations of which each panics.
     #[derive(Debug)]
     struct Buggy;
 
@@ -241,7 +242,7 @@ mod tests {
         let order = daemon.call::<CommandOutcome>(Method::POST, "/administer", &order).await.unwrap_err();
         assert!(matches!(&order, DaemonError::Refused(why) if *why == panicked), "{order}");
         let unknown = daemon.call::<CommandOutcome>(Method::POST, "/nonsense", &()).await.unwrap_err();
-        assert!(unknown.to_string().contains("of one version"), "{unknown}");
+        assert!(unknown.to_string().contains("the same version"), "{unknown}");
         assert_eq!(daemon.call::<String>(Method::GET, "/config", &()).await.unwrap(), "still here");
         tasks.stop();
         assert_eq!(tasks.finish(std::time::Duration::from_secs(10)).await, 0);

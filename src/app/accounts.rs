@@ -1,4 +1,4 @@
-//! From settings to accounts.
+//! Builds the accounts from the settings.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,10 +12,10 @@ use crate::repository::Repository;
 use crate::state::State;
 use crate::store::Store;
 
-/// The file of the server secret below the storage path.
+/// The file of the server secret in the storage path.
 const SECRET: &str = "keys/auth.secret";
 
-/// The secret of this store, made where there is none. Blocks.
+/// Loads the server secret of the store, or generates it. Blocks.
 pub(super) fn secret(store: &Store) -> Result<ServerSecret, StartError> {
     let path = store.root().join(SECRET);
     let fault = |why: String| StartError::Secret { path: path.clone(), why };
@@ -30,7 +30,7 @@ pub(super) fn secret(store: &Store) -> Result<ServerSecret, StartError> {
     }
 }
 
-/// The accounts of a store, as they are configured.
+/// Creates the accounts of a store with the options in `settings`.
 pub(super) fn accounts(
     settings: &AuthSettings,
     state: State,
@@ -51,8 +51,8 @@ pub(super) fn accounts(
     Accounts::new(state, secret, options, clock)
 }
 
-/// Says which users have a name that the configuration gives to an organization, or a local repository: no such
-/// organization can be made, and its members have no rights by it.
+/// Logs a warning for each user whose name the configuration uses for an organization or a local repository. Such an
+/// organization cannot be created, so nobody can get access to the repository as its member.
 pub(super) async fn tell_taken_names(accounts: &Accounts, repositories: &[Repository]) {
     let names: BTreeSet<&str> = repositories.iter().flat_map(Repository::account_names).collect();
     for name in names {
@@ -60,18 +60,18 @@ pub(super) async fn tell_taken_names(accounts: &Accounts, repositories: &[Reposi
             Ok(None) => {}
             Ok(Some(user)) => tracing::warn!(
                 user = user.name,
-                "a user has a name that the configuration gives to an organization, which can therefore not be made: \
-                 choose another `organization`, or another key for the repository"
+                "the configuration uses the name of a user for an organization, so the organization cannot be created: set \
+                 another `organization`, or another key for the repository"
             ),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "whether a user has the name of an organization could not be found out");
+                tracing::warn!(error, "could not check whether a user has the name of an organization");
             }
         }
     }
 }
 
-/// How many requests are answered.
+/// The limits for the rate of requests.
 pub(super) fn rates(settings: &AuthSettings) -> RateLimits {
     let limit = |number| u32::try_from(number).unwrap_or(u32::MAX);
     RateLimits {

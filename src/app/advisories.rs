@@ -1,4 +1,4 @@
-//! Dumps of advisories, fetched when they are due.
+//! Downloads advisory dumps by their schedule.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::core::Core;
 use crate::shutdown::Tasks;
 
-/// How often it is looked whether one is due.
+/// Interval of the check for dumps that are due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Core {
-    /// Keeps the advisories of the configuration's repositories fresh, until `tasks` are told to stop.
+    /// Keeps the advisories of all repositories up to date, until `tasks` stop.
     pub(super) async fn keep_advisories(self: Arc<Self>, tasks: Tasks) {
         let round = async {
             loop {

@@ -1,4 +1,4 @@
-//! From settings to repositories.
+//! Builds the repositories from the settings.
 
 mod composed;
 mod local;
@@ -40,22 +40,22 @@ use crate::store::disk::{Disk, RealDisk};
 use crate::telemetry::logging::Logging;
 use crate::trust::Signer;
 
-/// What the program takes from the world around it; tests bring their own.
+/// Dependencies on the environment, which tests replace.
 #[derive(Clone)]
 pub struct Inputs {
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// How files are written.
+    /// The disk.
     pub disk: Arc<dyn Disk>,
-    /// How long the public listener waits for its clients.
+    /// Timeouts of the public listener.
     pub patience: ListenerTimeouts,
-    /// The log, whose level a reload may change.
+    /// The log, so that a reload can change its level.
     pub logging: Option<Logging>,
-    /// Reads the configuration again; `None`: it cannot be.
+    /// Reads the configuration again for a reload; `None`: a reload is not possible.
     pub reread: Option<Arc<Reread>>,
 }
 
-/// Reads the configuration again.
+/// A function that reads the configuration again.
 pub type Reread = dyn Fn() -> Result<Settings, crate::config::ConfigError> + Send + Sync;
 
 impl fmt::Debug for Inputs {
@@ -65,7 +65,7 @@ impl fmt::Debug for Inputs {
 }
 
 impl Default for Inputs {
-    /// The machine's clock and disk, no log, no way to reload.
+    /// The clock and disk of this machine, no log, no reload.
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock),
@@ -77,7 +77,7 @@ impl Default for Inputs {
     }
 }
 
-/// A repository, and the settings it was made from: a reload keeps those whose settings have not changed.
+/// A repository with the settings that it was built from. A reload keeps it if these settings have not changed.
 #[derive(Clone, Debug)]
 pub(super) struct BuiltRepository {
     pub(super) settings: RepositorySettings,
@@ -89,11 +89,11 @@ pub(super) struct BuiltRepository {
     is_private: bool,
     pub(super) signer: Option<Arc<Signer>>,
     pub(super) repository: Repository,
-    /// Ends when no configuration has the repository any more; requests under way may hold it longer.
+    /// Ends when the configuration no longer has the repository, or when the last active request to it ends.
     _subscription: Option<Arc<Subscription>>,
 }
 
-/// What repositories stand on.
+/// Shared parts that repositories are built with.
 #[derive(Clone, Debug)]
 pub(super) struct BuildContext {
     pub(super) shared: SharedCaches,
@@ -121,24 +121,24 @@ impl BuildContext {
     }
 }
 
-/// Whether any repository is signed with our keys.
+/// Whether any repository is signed with the keys of this server.
 fn signs(settings: &Settings) -> bool {
     settings.repositories.values().any(RepositorySettings::is_signed_here)
 }
 
-/// All signing keys, where one is needed: the views of those that do not sign are made when somebody asks. Blocks.
+/// All signing keys, if a repository needs one. Resources are signed with inactive keys only on request. Blocks.
 pub(super) fn key_ring(settings: &Settings, keys: &SigningKeys, store: &Store) -> Result<KeyRing, SigningKeyError> {
     Ok(KeyRing::new(if signs(settings) { keys.all(store)? } else { Vec::new() }))
 }
 
-/// Makes the repositories of `settings`, keeping those of `before` that are the same. Blocks.
+/// Builds the repositories of `settings`. Unchanged repositories of `before` are kept. Blocks.
 pub(super) fn repositories(
     settings: &Settings,
     keys: &SigningKeys,
     ground: &BuildContext,
     before: &[BuiltRepository],
 ) -> Result<Vec<BuiltRepository>, StartError> {
-    // Any repository can be an organization of one that is signed by us, and is signed by us there.
+    // Any repository can be served as an organization of one that this server signs, and is then signed by this server.
     let signer = if signs(settings) { Some(keys.active(&ground.shared.store)?) } else { None };
     let mut built: Vec<BuiltRepository> = Vec::new();
     for repository in composed::members_first(settings) {
@@ -177,7 +177,7 @@ fn build(
     signer: Option<Arc<Signer>>,
     ground: &BuildContext,
 ) -> Result<BuiltRepository, StartError> {
-    // Numbers are never used twice, so what an older object has in memory is never taken for the new one's.
+    // Numbers are never reused, so that a new repository never reads memory entries of an old one.
     static OWNERS: AtomicU64 = AtomicU64::new(0);
     let owner = EntryOwner(OWNERS.fetch_add(1, Ordering::Relaxed));
     let (shared, state) = (ground.shared.clone(), ground.state.clone());
@@ -242,7 +242,7 @@ fn identity(common: &CommonSettings, access: AccessRules) -> Identity {
     }
 }
 
-/// The policy of this name, as it is written now.
+/// The policy with this name in `settings`.
 fn policy(settings: &Settings, name: Option<&PolicyName>) -> Option<Arc<Policy>> {
     name.and_then(|name| settings.policies.get(name)).map(Arc::clone)
 }

@@ -1,17 +1,17 @@
-//! What a reload has changed, in words.
+//! Describes the changes of a reload.
 
 use std::sync::Arc;
 
 use super::configured::Configured;
 use crate::policy::decide::AllowedBy;
 
-/// A phrase for each thing that is another one now.
+/// A sentence for each change.
 pub(super) fn changes(before: &Configured, after: &Configured) -> Vec<String> {
     let mut changes = Vec::new();
     for built in &after.built {
         let key = built.settings.key();
         match before.built.iter().find(|old| old.settings.key() == key) {
-            None => changes.push(format!("repository `{key}` is new")),
+            None => changes.push(format!("repository `{key}` was added")),
             Some(old) if !old.repository.is(&built.repository) => {
                 changes.push(format!("repository `{key}` has changed"));
             }
@@ -20,11 +20,11 @@ pub(super) fn changes(before: &Configured, after: &Configured) -> Vec<String> {
     }
     for old in &before.built {
         if !after.built.iter().any(|built| built.settings.key() == old.settings.key()) {
-            changes.push(format!("repository `{}` is gone", old.settings.key()));
+            changes.push(format!("repository `{}` was removed", old.settings.key()));
         }
     }
     if before.settings.default_repository != after.settings.default_repository {
-        changes.push(format!("the default repository is `{}`", after.settings.default_repository));
+        changes.push(format!("the default repository is now `{}`", after.settings.default_repository));
     }
     if before.settings.log.level != after.settings.log.level {
         changes.push("log.level has changed".to_owned());
@@ -47,7 +47,7 @@ pub(super) fn changes(before: &Configured, after: &Configured) -> Vec<String> {
     changes
 }
 
-/// Says of each policy that was not enforced before and is now how what it had evaluated stands.
+/// For each policy whose mode is now `enforce`, logs the numbers of its evaluation before the reload.
 pub(super) fn tell_enforced(before: &Configured, after: &Configured) {
     for built in &after.built {
         let Some(enforcer) = built.repository.enforcer().filter(|one| one.is_enforced()) else { continue };
@@ -67,7 +67,7 @@ pub(super) fn tell_enforced(before: &Configured, after: &Configured) {
             pinned = standing.count(AllowedBy::Pinned),
             waived = standing.count(AllowedBy::Waived),
             overridden = standing.count(AllowedBy::Override),
-            "a policy is enforced from now on; the numbers are those of what was evaluated before"
+            "the policy is now enforced; the numbers are from its evaluation before"
         );
     }
 }

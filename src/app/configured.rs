@@ -1,4 +1,4 @@
-//! What follows from the settings: repositories, accounts, keys, installers, and what requests and orders are answered by.
+//! The parts of the program that are built from the settings: repositories, accounts, keys and installers.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::repository::{Catalog, Directory, FetchLog, KeyRing};
 use crate::shutdown;
 use crate::size::ByteSize;
 
-/// What follows from the settings.
+/// The parts of the program that are built from the settings.
 #[derive(Debug)]
 pub(super) struct Configured {
     pub(super) settings: Settings,
@@ -57,13 +57,13 @@ impl Configured {
         })
     }
 
-    /// Lets repositories find each other.
+    /// Puts all repositories into the directory, so that they can find each other.
     pub(super) fn introduce(&self, directory: &Directory) {
         let repositories: Vec<_> = self.built.iter().map(|built| built.repository.clone()).collect();
         directory.set(&repositories, self.settings.default_repository.clone());
     }
 
-    /// What orders are carried out by, where clients reach the public listener at `public_url`.
+    /// The setup for commands. `public_url` is the URL of the public listener.
     pub(super) fn setup(&self, public_url: String) -> Setup {
         let settings = &self.settings;
         Setup {
@@ -99,13 +99,13 @@ fn managed(built: &BuiltRepository) -> Managed {
     }
 }
 
-/// The server's own keys, as they are configured.
+/// The signing keys of this server.
 fn signing_keys(settings: &SigningSettings) -> SigningKeys {
     let files = settings.keys.iter().map(|key| KeyFile { id: key.id.clone(), path: key.file.clone() });
     SigningKeys::new(files.collect(), settings.active.clone())
 }
 
-/// How fetches are written down.
+/// The options of the fetch log.
 pub(super) fn fetch_log(settings: &FetchLogSettings) -> FetchLogOptions {
     FetchLogOptions {
         retain: settings.retain,
@@ -117,7 +117,7 @@ pub(super) fn fetch_log(settings: &FetchLogSettings) -> FetchLogOptions {
     }
 }
 
-/// Makes what follows from `settings`, keeping what of `before` is the same.
+/// Builds all parts from `settings`. Unchanged parts of `before` are kept.
 pub(super) async fn configure(
     settings: Settings,
     ground: BuildContext,
@@ -126,13 +126,13 @@ pub(super) async fn configure(
 ) -> Result<Configured, StartError> {
     let handle = tokio::runtime::Handle::current();
     let configured = shutdown::blocking(move || {
-        // Clients of upstreams attach themselves to the runtime.
+        // HTTP clients need the runtime.
         let _entered = handle.enter();
         let keys = Arc::new(signing_keys(&settings.signing));
         let kept = before.as_ref().map(|before| before.built.as_slice()).unwrap_or_default();
         let built = build::repositories(&settings, &keys, &ground, kept)?;
         let installs = installs(&settings, &ground.shared, before.as_ref().map(|before| &before.installs))?;
-        // What is counted goes on being counted while its limits are the same.
+        // Rate limiters keep their counts while their limits stay the same.
         let same = before.as_ref().filter(|before| before.settings.auth == settings.auth);
         let accounts = same.map(|before| Arc::clone(&before.accounts)).unwrap_or_else(|| {
             accounts::accounts(&settings.auth, ground.state.clone(), secret, Arc::clone(&ground.shared.clock))

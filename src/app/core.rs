@@ -1,4 +1,4 @@
-//! An open store with its repositories: what the daemon serves, and what a command works on when no daemon runs.
+//! An open store with its repositories. The daemon serves it; a command uses it directly when no daemon runs.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
@@ -35,13 +35,13 @@ use crate::tasks::prefetch_closure;
 use crate::tasks::report::Reporter;
 use crate::telemetry::metrics::Metrics;
 
-/// How long fetches may go on after everything else has stopped.
+/// Time limit for active downloads after everything else has stopped.
 const FETCHES_END: Duration = Duration::from_secs(10);
 
 /// An open store with its repositories.
 #[derive(Debug)]
 pub struct Core {
-    /// What caches share.
+    /// Shared parts of all caches.
     pub shared: SharedCaches,
     pub(super) state: State,
     pub(super) directory: Arc<Directory>,
@@ -51,22 +51,22 @@ pub struct Core {
     pub(super) secret: ServerSecret,
     pub(super) inputs: Inputs,
     pub(super) configured: ArcSwap<Configured>,
-    /// What clients ask for, where what it depends on is to be brought.
+    /// Requests of clients whose dependencies are prefetched.
     pub(super) asked: PrefetchQueue,
     heard: parking_lot::Mutex<Option<mpsc::Receiver<PrefetchRequest>>>,
-    /// Who carries orders out.
+    /// Executes commands and jobs.
     pub(super) operator: Operator,
-    /// One reload at a time.
+    /// Ensures that only one reload runs at a time.
     pub(super) reloading: tokio::sync::Mutex<()>,
-    /// What the public listener is bound to, where there is one.
+    /// Address of the public listener, if there is one.
     listens: OnceLock<SocketAddr>,
-    /// Told of a new snapshot.
+    /// Called with the new state after a reload.
     pub(super) on_reload: parking_lot::Mutex<Option<OnReload>>,
-    /// Itself, for the API of administrators: what answers requests does not keep it open.
+    /// A weak reference to itself for the administrative API, so that request handlers do not keep the store open.
     me: Weak<Self>,
 }
 
-/// Puts a new snapshot in the place of the old one.
+/// A function that replaces the state of the public listener.
 pub(super) struct OnReload(pub(super) Box<Take>);
 
 type Take = dyn Fn(LiveState, &Settings) -> Result<(), StartError> + Send + Sync;
@@ -78,7 +78,7 @@ impl std::fmt::Debug for OnReload {
 }
 
 impl Core {
-    /// Opens the store that `lock` is for.
+    /// Opens the store of `lock`.
     pub async fn open(settings: Settings, lock: StoreLock, inputs: Inputs) -> Result<Arc<Self>, StartError> {
         let metrics = Arc::new(Metrics::new());
         let (disk, clock) = (Arc::clone(&inputs.disk), Arc::clone(&inputs.clock));
@@ -136,15 +136,15 @@ impl Core {
             me: Weak::clone(me),
         });
         accounts::tell_taken_names(&core.accounts(), &core.repositories()).await;
-        // Before files are counted: nothing is evicted until then.
+        // Done before files are counted, because eviction starts only after that.
         if let Err(error) = core.operator.keep_pinned().await {
             let failure = error.sentence();
-            tracing::error!(%failure, "what lock files pin is not known: it may be evicted");
+            tracing::error!(%failure, "cannot read the pins: pinned files may be evicted");
         }
         Ok(core)
     }
 
-    /// What the public listener, which is bound to `bound`, answers by.
+    /// The state for the public listener, which is bound to `bound`.
     pub fn live(&self, bound: SocketAddr) -> Result<LiveState, StartError> {
         self.listens.get_or_init(|| bound);
         let configured = self.configured.load();
@@ -162,7 +162,7 @@ impl Core {
         self.listens.get().map_or_else(|| server.public_url.clone(), |bound| server.public_url_at(*bound))
     }
 
-    /// Scheme and authority under which clients reach the public listener.
+    /// URL at which clients reach the public listener.
     pub fn public_url(&self) -> String {
         self.public_url_by(&self.configured.load().settings)
     }
@@ -171,22 +171,22 @@ impl Core {
         Weak::<Self>::clone(&self.me)
     }
 
-    /// The accounts.
+    /// The accounts of the active configuration.
     pub fn accounts(&self) -> Arc<Accounts> {
         Arc::clone(&self.configured.load().accounts)
     }
 
-    /// The repositories.
+    /// All repositories.
     pub fn repositories(&self) -> Vec<Repository> {
         self.configured.load().built.iter().map(|built| built.repository.clone()).collect()
     }
 
-    /// Those of type remote.
+    /// All repositories of type remote.
     pub fn remotes(&self) -> Vec<Arc<RemoteRepository>> {
         self.repositories().iter().filter_map(|repository| repository.as_remote().map(Arc::clone)).collect()
     }
 
-    /// The installers.
+    /// The installers of the active configuration.
     pub fn installs(&self) -> Arc<Installs> {
         Arc::clone(&self.configured.load().installs.installs)
     }
@@ -196,12 +196,12 @@ impl Core {
         &self.state
     }
 
-    /// Who was delivered what.
+    /// The fetch log.
     pub(super) fn fetch_log(&self) -> Arc<FetchLog> {
         Arc::clone(&self.fetch_log)
     }
 
-    /// Brings what the things that clients ask for depend on, until `tasks` are told to stop.
+    /// Prefetches the dependencies of requested releases, until `tasks` stop.
     pub(super) async fn keep_warm(self: Arc<Self>, tasks: Tasks) {
         let Some(heard) = self.heard.lock().take() else { return };
         let asked = self.asked.clone();
@@ -213,28 +213,31 @@ impl Core {
         *self.on_reload.lock() = Some(on_reload);
     }
 
-    /// Lets fetches end, then closes index and database.
+    /// Waits for active downloads, then closes the index and the database.
     pub async fn close(&self) {
         let left = self.shared.tasks.finish(FETCHES_END).await;
         if left > 0 {
-            tracing::warn!(left, "fetches were abandoned; what they had is removed at the next start");
+            tracing::warn!(
+                left,
+                "active downloads were cancelled; their temporary files are removed at the next start"
+            );
         }
         let store = Arc::clone(&self.shared.store);
         let flushed = shutdown::blocking(move || store.index.flush()).await;
         if let Ok(Err(error)) = flushed {
-            tracing::warn!(%error, "the cache index was not flushed");
+            tracing::warn!(%error, "cannot write the cache index to disk");
         }
         if let Err(error) = self.accounts().write_last_uses().await {
-            tracing::warn!(%error, "when keys were used last was not written down");
+            tracing::warn!(%error, "cannot save the last use of keys");
         }
         if let Err(error) = self.fetch_log.write().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the end of the fetch log was not written");
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot save the latest entries of the fetch log");
         }
         self.state.close().await;
     }
 }
 
-/// The level of the log as its own room names it.
+/// Converts the configured log level for the logging library.
 pub fn level(level: LogLevel) -> tracing_subscriber::filter::LevelFilter {
     use tracing_subscriber::filter::LevelFilter;
     match level {

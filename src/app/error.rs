@@ -1,4 +1,4 @@
-//! Why the program cannot start, or cannot take a new configuration.
+//! Errors of the start and of a reload.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,85 +12,85 @@ use crate::state::StateError;
 use crate::store::{OpenError, StoreError};
 use crate::upstream::BuildError;
 
-/// Why the program cannot start, or cannot take a new configuration.
+/// Why the program cannot start, or cannot apply a new configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The store.
+    /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// A file of the store's own.
+    /// A file of the store cannot be read or written.
     #[error(transparent)]
     File(#[from] StoreError),
-    /// A local repository, whose files are compared with the database.
+    /// The files of a local repository cannot be compared with the database.
     #[error(transparent)]
     Local(#[from] LocalFailure),
-    /// The durable state.
+    /// The database cannot be opened.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A signing key.
+    /// A signing key cannot be used.
     #[error(transparent)]
     Key(#[from] SigningKeyError),
-    /// An upstream's client.
-    #[error("repository `{key}` cannot talk to its upstream")]
+    /// The HTTP client of an upstream cannot be created.
+    #[error("cannot create the HTTP client for the upstream of repository `{key}`")]
     Upstream {
-        /// The repository.
+        /// Key of the repository.
         key: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: BuildError,
     },
-    /// An option of `installs` that cannot be used.
-    #[error("`installs` cannot talk to its upstream")]
+    /// The HTTP client for the upstream of installers cannot be created.
+    #[error("cannot create the HTTP client for the upstream of `installs`")]
     Installs(#[source] BuildError),
-    /// The file that `installs` names.
-    #[error("installs.ca_file: {path} cannot be read")]
+    /// The file in `installs.ca_file` cannot be read.
+    #[error("installs.ca_file: cannot read {path}")]
     InstallsFile {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// A file that a repository's settings name.
-    #[error("repository `{key}`: {path} cannot be read")]
+    /// A file in the settings of a repository cannot be read.
+    #[error("repository `{key}`: cannot read {path}")]
     Read {
-        /// The repository.
+        /// Key of the repository.
         key: String,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// A repository without a public key.
+    /// A repository has no public key.
     #[error("repository `{0}` has no public key")]
     NoKey(String),
-    /// The default repository.
+    /// The default repository does not exist.
     #[error(transparent)]
     Default(#[from] NoDefault),
-    /// The certificate.
+    /// The TLS certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// An address.
+    /// An address cannot be bound.
     #[error("cannot listen on {address}; is another program using it?")]
     Bind {
         /// The address, or the socket's path.
         address: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// The secret under which keys and tokens are kept.
+    /// The server secret, which protects stored API keys and tokens, cannot be used.
     #[error(
-        "the server secret in {path} cannot be used: {why}; restore it from a backup, or move it away to get a new one, under which no key and no token is known"
+        "cannot use the server secret in {path}: {why}; restore the file from a backup, or remove it to generate a new secret, which makes all API keys and tokens invalid"
     )]
     Secret {
-        /// Its file.
+        /// Path of its file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Reason.
         why: String,
     },
-    /// A task gave no answer.
+    /// A background task ended without a result.
     #[error(transparent)]
     Task(#[from] TaskError),
 }

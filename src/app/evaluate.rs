@@ -1,4 +1,4 @@
-//! Policies, evaluated before anybody asks.
+//! Evaluates policies in the background, before clients request the packages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use super::core::Core;
 use crate::shutdown::Tasks;
 use crate::tasks::evaluate::Evaluations;
 
-/// How often it is looked whether there is something to evaluate.
+/// Interval of the check for packages to evaluate.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Core {
-    /// Evaluates what the policies of the configuration have not looked at yet, until `tasks` are told to stop.
+    /// Evaluates packages that the policies have not evaluated yet, until `tasks` stop.
     pub(super) async fn keep_evaluated(self: Arc<Self>, tasks: Tasks) {
         let mut evaluations = Evaluations::new(Arc::clone(&self.shared.clock), Arc::clone(&self.shared.metrics));
         let round = async {

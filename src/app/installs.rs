@@ -1,4 +1,4 @@
-//! From settings to installers.
+//! Builds the installers from the settings.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::repository::Installs;
 use crate::repository::installs::InstallsOptions;
 use crate::upstream::UpstreamOptions;
 
-/// What is no good is asked for again after this.
+/// Time after which a missing or invalid file is requested again.
 const MISSING_TTL: Duration = Duration::from_secs(60);
 
-/// Installers, and everything that they were made of.
+/// The installers with the settings that they were built from.
 #[derive(Clone, Debug)]
 pub(super) struct BuiltInstalls {
     from: (InstallsSettings, UpstreamMode, Duration, Option<Vec<u8>>),
     pub(super) installs: Arc<Installs>,
 }
 
-/// The installers that `settings` want; those of `before` where nothing has changed for them.
+/// Builds the installers of `settings`, or keeps those of `before` if nothing has changed for them.
 pub(super) fn installs(
     settings: &Settings,
     shared: &SharedCaches,
@@ -50,7 +50,7 @@ pub(super) fn installs(
     Ok(BuiltInstalls { from, installs: Arc::new(Installs::new(options, shared.clone(), upstream)) })
 }
 
-/// A server whose remotes are all offline asks nobody, for installers neither.
+/// If all remote repositories are offline, installers are offline, too.
 fn network(settings: &Settings) -> UpstreamMode {
     let mut remotes = settings.repositories.values().filter_map(RepositorySettings::as_remote).peekable();
     let offline = remotes.peek().is_some() && remotes.all(|remote| remote.network == NetworkMode::Offline);

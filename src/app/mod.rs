@@ -1,4 +1,4 @@
-//! The composition root: settings become running parts; they start, reload and stop here.
+//! The composition root: builds all parts of the program from the settings, and starts, reloads and stops them.
 
 mod accounts;
 mod advisories;

@@ -1,4 +1,4 @@
-//! A reload: the configuration is read again, and what follows from it takes the place of what was.
+//! Reloads the configuration: reads it again, and replaces the parts that are built from it.
 
 use std::sync::Arc;
 
@@ -13,28 +13,28 @@ use crate::operations::sentence;
 use crate::shutdown::{self, TaskError};
 use crate::telemetry::metrics::ReasonLabels;
 
-/// Why the configuration in force stays in force.
+/// Why a reload failed. The old configuration stays active.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReloadError {
-    /// It was not read from anywhere.
-    #[error("this process has no configuration to read again")]
+    /// The process has no source for its configuration.
+    #[error("this process has no configuration file to reload")]
     NoConfiguration,
-    /// The new one is wrong.
+    /// The new configuration is invalid.
     #[error("{0}")]
     Config(ConfigError),
-    /// It changes what cannot be changed.
-    #[error("these keys cannot be changed while hexkeep runs, restart it: {}", .0.join(", "))]
+    /// The new configuration changes keys that need a restart.
+    #[error("these keys cannot be changed by a reload; restart hexkeep to change them: {}", .0.join(", "))]
     Fixed(Vec<&'static str>),
-    /// What follows from it cannot be made.
+    /// A part of the program cannot be built from the new configuration.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// It was not read to its end.
+    /// A background task ended without a result.
     #[error(transparent)]
     Task(#[from] TaskError),
 }
 
 impl Core {
-    /// Reads the configuration again, counts and logs what came of it; what changed, or why nothing did.
+    /// Reloads the configuration, and counts and logs the result. Returns the changes, or the reason of the failure.
     pub(super) async fn reread(&self) -> Result<Vec<String>, ReloadError> {
         let outcome = self.try_reload().await;
         let reason = if outcome.is_ok() { "taken" } else { "refused" };
@@ -43,12 +43,12 @@ impl Core {
         metrics.config_current.set(if outcome.is_ok() { 1.0 } else { 0.0 });
         match &outcome {
             Ok(changes) if changes.is_empty() => {
-                tracing::info!("the configuration was read again: nothing has changed")
+                tracing::info!("configuration reloaded: nothing has changed")
             }
-            Ok(changes) => tracing::info!(changes = changes.join("; "), "the configuration was read again"),
+            Ok(changes) => tracing::info!(changes = changes.join("; "), "configuration reloaded"),
             Err(error) => {
                 let failure = sentence(error);
-                tracing::error!(%failure, "the new configuration is refused: the old one stays in force")
+                tracing::error!(%failure, "reload failed: the old configuration stays active")
             }
         }
         outcome

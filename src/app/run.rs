@@ -1,4 +1,4 @@
-//! The daemon: listeners around a core, and their end in good order.
+//! The daemon: starts the listeners and background tasks, and stops them in order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,19 +24,19 @@ use crate::store::StoreLock;
 use crate::telemetry::metrics::RepositoryLabels;
 use crate::upstream::UpstreamState;
 
-/// How long bodies in flight may take to end.
+/// Time limit for active responses at a stop.
 const BODIES_END: Duration = Duration::from_secs(30);
 
-/// How often it is written down when keys were used, and what was fetched.
+/// Interval at which the last use of keys and the fetch log are saved.
 const USES_EVERY: Duration = Duration::from_secs(10);
 
-/// Of how many such rounds one removes tokens that have ended, and old lines: four a day.
+/// Number of such intervals between two removals of expired tokens and old log lines: four removals a day.
 const PURGE_EVERY: u64 = 6 * 360;
 
-/// Where the addresses are written once they are bound, below the storage path: with port 0 nobody else knows them.
+/// File in the storage path with the bound addresses. With port 0, this is the only way to find the port.
 pub const ADDRESSES: &str = "addresses.json";
 
-/// What the listeners are bound to.
+/// Addresses of the listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addresses {
     /// `server.listen`
@@ -51,13 +51,14 @@ pub struct App {
     core: Arc<Core>,
     addresses: Addresses,
     ready: Arc<AtomicBool>,
-    /// Connections of the public listener.
+    /// Tasks of the public listener.
     public: Tasks,
-    /// The ops listener and the administration socket: they outlive the public one, so that a stop can be watched.
+    /// Tasks of the ops listener and the administration socket. They stop after the public listener, so that monitoring
+    /// can observe a stop.
     private: Tasks,
 }
 
-/// What the ops listener asks.
+/// The state that the ops listener reports.
 #[derive(Debug)]
 struct State {
     core: Arc<Core>,
@@ -85,7 +86,7 @@ impl Health for State {
 }
 
 impl App {
-    /// Starts a daemon: takes the store, binds everything, and only then serves.
+    /// Starts a daemon: locks the store and binds all addresses before it serves requests.
     pub async fn start(settings: Settings, inputs: Inputs) -> Result<Self, StartError> {
         let lock = StoreLock::take(&settings.storage.path)?;
         let tls = Arc::new(ArcSwapOption::from(server_tls(&settings)?));
@@ -130,7 +131,7 @@ impl App {
         Ok(app)
     }
 
-    /// What the listeners are bound to.
+    /// The addresses of the listeners.
     pub fn addresses(&self) -> Addresses {
         self.addresses
     }
@@ -140,25 +141,29 @@ impl App {
         &self.core
     }
 
-    /// Stops: not ready, no new connections, bodies and fetches finished or abandoned, everything flushed.
+    /// Stops the daemon: reports "not ready", accepts no new connections, waits a limited time for active responses and
+    /// downloads, and flushes all data.
     pub async fn stop(self) {
         self.ready.store(false, Ordering::Release);
         self.public.stop();
         let left = self.public.finish(BODIES_END).await;
         if left > 0 {
-            tracing::warn!(left, "connections were cut: their bodies did not end in time");
+            tracing::warn!(
+                left,
+                "connections were closed before their responses were complete: the time limit for a stop was reached"
+            );
         }
         self.private.stop();
         self.private.finish(Duration::from_secs(1)).await;
         if let Err(error) = self.core.shared.store.remove_own(ADDRESSES) {
-            tracing::warn!(%error, "a file of this run is left");
+            tracing::warn!(%error, "cannot remove the file with the addresses");
         }
         self.core.close().await;
     }
 
-    /// Writes down when keys were used and what was fetched, and removes what has ended.
+    /// Saves the last use of keys and the fetch log, and removes expired entries.
     fn look_after_state(&self) {
-        // The store is let go at a stop, even where the last of these writes takes its time.
+        // A weak reference, so that a slow write does not keep the store open at a stop.
         let (core, tasks) = (Arc::downgrade(&self.core), self.private.clone());
         self.private.spawn(async move {
             let mut ticks = tokio::time::interval(USES_EVERY);
@@ -177,7 +182,10 @@ impl App {
                 }
                 if let Some(error) = failed {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "accounts and the fetch log could not be looked after");
+                    tracing::warn!(
+                        error,
+                        "cannot save the last use of keys or the fetch log, or remove expired entries"
+                    );
                 }
                 count += 1;
             }
@@ -190,26 +198,26 @@ impl App {
         self.private.spawn(async move { operator.keep_mirrors(tasks).await });
     }
 
-    /// Counting a large store takes a while, and no request has to wait for it.
+    /// Counts the cached files in the background, because this can take long for a large store.
     fn count_files(&self) {
         let store = Arc::clone(&self.core.shared.store);
         self.core.shared.tasks.spawn_blocking(move || {
             if let Err(error) = store.count() {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "the cache could not be counted: nothing is evicted"
+                    "cannot count the cached files: eviction is disabled"
                 );
             }
         });
     }
 
-    /// A disk that takes nothing is no reason not to serve what is there.
+    /// Writes the addresses to a file. If this fails, the daemon runs anyway: a read-only disk can still be served.
     fn publish_addresses(&self) {
         let store = &self.core.shared.store;
         let bytes = serde_json::to_vec(&self.addresses).unwrap_or_default();
         if let Err(error) = store.write_own(ADDRESSES, &bytes) {
-            tracing::error!(error = &error as &dyn std::error::Error, "the addresses were not written down");
-            // Those of an earlier run would be wrong.
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot write the file with the addresses");
+            // A file of an earlier run would contain wrong addresses.
             let _ = store.remove_own(ADDRESSES);
         }
     }

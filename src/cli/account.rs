@@ -1,4 +1,4 @@
-//! `hexkeep user`, `key`, `org`, `grant`: accounts.
+//! `hexkeep user`, `key`, `org`, `grant`: manage accounts and access.
 
 use std::io::{IsTerminal as _, Read as _};
 
@@ -7,53 +7,75 @@ use super::{CommandError, TerminalError, say};
 use crate::config::Source;
 use crate::operations::commands::{Account, GrantCommand, KeyCommand, OrganizationCommand, UserCommand};
 
-/// Longest password that is read from standard input.
+/// Maximum length in bytes of a password on standard input.
 const PASSWORD: u64 = 1024;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum User {
-    /// Make a user; the password is asked for, or read from standard input
+    /// Create a user; prompts for the password, or reads it from standard input
     Add {
-        /// 3 to 64 lower case letters, digits, `_`, `-` and `.`
+        /// Name of the user: 3 to 64 lower-case letters, digits, `_`, `-` and `.`
         name: String,
-        /// May do everything, on every repository
+        /// Make the user an administrator, with all rights on every repository
         #[arg(long)]
         admin: bool,
+        /// E-mail address of the user
         #[arg(long)]
         email: Option<String>,
+        /// Full name of the user
         #[arg(long)]
         full_name: Option<String>,
-        /// A robot: it has keys alone
+        /// Create the user without a password, for a service account that uses API keys only
         #[arg(long)]
         no_password: bool,
     },
-    /// Confirm the e-mail address that a user gave at sign-up, or set another one: the user can then be found by it
+    /// Confirm a user's e-mail address, or set a new one; other users can then find the user by this address
     Email {
+        /// Name of the user
         name: String,
-        /// Another address than the one that the user gave
+        /// New address; without it, the address from sign-up is confirmed
         address: Option<String>,
     },
     /// List all users
     List,
-    /// Set a user's password; it is asked for, or read from standard input
-    Password { name: String },
-    /// Shut a user out: log-ins of programs end for good, keys and the password do nothing until `activate`
-    Deactivate { name: String },
-    /// Let a user in again; the keys are good again, programs have to log in anew
-    Activate { name: String },
-    /// Make a user an administrator
-    Promote { name: String },
-    /// Take the rights of an administrator away
-    Demote { name: String },
-    /// Set a second factor up: prints its secret and its URL, and asks for a code of it
-    Totp {
+    /// Set a user's password; prompts for it, or reads it from standard input
+    Password {
+        /// Name of the user
         name: String,
-        /// Confirms what was begun before
+    },
+    /// Deactivate a user: revokes OAuth tokens, and suspends API keys and the password until `activate`
+    Deactivate {
+        /// Name of the user
+        name: String,
+    },
+    /// Reactivate a user: API keys and the password work again; OAuth clients must log in again
+    Activate {
+        /// Name of the user
+        name: String,
+    },
+    /// Make a user an administrator
+    Promote {
+        /// Name of the user
+        name: String,
+    },
+    /// Remove the administrator rights of a user
+    Demote {
+        /// Name of the user
+        name: String,
+    },
+    /// Set up two-factor authentication (TOTP) for a user: prints the secret and its URL, and prompts for a code
+    Totp {
+        /// Name of the user
+        name: String,
+        /// Confirm the setup with this code from the authenticator app
         #[arg(long, value_name = "CODE")]
         code: Option<String>,
     },
-    /// Turn off the second factor of a user who has lost it
-    TotpOff { name: String },
+    /// Turn off two-factor authentication for a user, for example after a lost device
+    TotpOff {
+        /// Name of the user
+        name: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -78,27 +100,28 @@ impl Whose {
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Key {
-    /// Make a key and print it: once, on standard output
+    /// Create a key and print it on standard output; it cannot be shown again
     Create {
-        /// What it is called
+        /// Name of the key
         name: String,
         #[command(flatten)]
         whose: Whose,
-        /// What it is good for, each `DOMAIN` or `DOMAIN:RESOURCE`: api, api:read, api:write, package:REPO/NAME,
-        /// repositories, repository:REPO, repository:REPO/PATTERN, docs:REPO, policy:write
+        /// Permission of the key; can be repeated. One of: api, api:read, api:write, package:REPO/NAME, repositories,
+        /// repository:REPO, repository:REPO/PATTERN, docs:REPO, policy:write
         #[arg(long = "permission", value_name = "PERMISSION", required = true)]
         permissions: Vec<String>,
-        /// Ends by itself after so many days
+        /// Let the key expire after this number of days
         #[arg(long, value_name = "DAYS")]
         days: Option<u64>,
     },
-    /// List keys
+    /// List the keys of an account
     List {
         #[command(flatten)]
         whose: Whose,
     },
-    /// Revoke a key, and the keys that were made with it
+    /// Revoke a key, and all keys that were created with it
     Revoke {
+        /// Name of the key
         name: String,
         #[command(flatten)]
         whose: Whose,
@@ -107,47 +130,59 @@ pub(super) enum Key {
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Org {
-    /// Make an organization
+    /// Create an organization
     Add {
+        /// Name of the organization
         name: String,
-        /// Its first administrator
+        /// User who becomes the first administrator of the organization
         #[arg(long, value_name = "USER")]
         admin: Option<String>,
     },
     /// List all organizations and their members
     List,
-    /// Make a user a member, or change the role: read, write (publish, make and revoke the organization's keys), admin
-    /// (owners, members)
+    /// Add a user to an organization, or change the role of a member
     Member {
+        /// Name of the organization
         organization: String,
+        /// Name of the user
         user: String,
+        /// Role of the member: `read`, `write` (publish packages, create and revoke the organization's keys) or `admin`
+        /// (also manage members and package owners)
         #[arg(long, default_value = "read")]
         role: String,
     },
-    /// End a membership; the organization's keys stay, whoever has made them
-    RemoveMember { organization: String, user: String },
+    /// Remove a user from an organization; keys of the organization stay valid, even those the user created
+    RemoveMember {
+        /// Name of the organization
+        organization: String,
+        /// Name of the user
+        user: String,
+    },
 }
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Grant {
-    /// Let somebody read a repository, or the packages of it that match a pattern
+    /// Grant an account read access to a repository, or to the packages that match a pattern
     Add {
+        /// Name of the repository in the configuration
         repository: String,
-        /// Package names, with `*`
+        /// Pattern of package names; `*` matches any characters
         #[arg(default_value = "*")]
         pattern: String,
         #[command(flatten)]
         whose: Whose,
     },
-    /// Take such a right away
+    /// Revoke a grant
     Remove {
+        /// Name of the repository in the configuration
         repository: String,
+        /// Pattern of package names, exactly as it was granted
         #[arg(default_value = "*")]
         pattern: String,
         #[command(flatten)]
         whose: Whose,
     },
-    /// List all such rights
+    /// List all grants
     List,
 }
 
@@ -203,26 +238,26 @@ pub(super) fn grant(order: Grant, source: Source) -> Result<(), CommandError> {
     give(command, source)
 }
 
-/// Begins with a second factor; at a terminal it is confirmed at once.
+/// Starts the setup of a second factor. At a terminal, prompts for a code and confirms it at once.
 fn totp(name: String, source: Source) -> Result<(), CommandError> {
     give(UserCommand::Totp { name: name.clone() }, source.clone())?;
     if !std::io::stdin().is_terminal() {
-        say(&format!("then: hexkeep user totp {name} --code CODE"));
+        say(&format!("to confirm, run: hexkeep user totp {name} --code CODE"));
         return Ok(());
     }
-    say("Code:");
+    say("Code from the authenticator app:");
     let mut code = String::new();
     let read = std::io::stdin().read_line(&mut code);
     read.map_err(|why| TerminalError::Answer { what: "the code", why })?;
     give(UserCommand::TotpConfirm { name, code: code.trim().to_owned() }, source)
 }
 
-/// Asked for twice at a terminal; else the first line of standard input.
+/// Reads a password: prompts twice at a terminal, otherwise takes the first line of standard input.
 fn password() -> Result<String, CommandError> {
     let failure = |why| TerminalError::Answer { what: "the password", why };
     if std::io::stdin().is_terminal() {
         let first = rpassword::prompt_password("Password: ").map_err(failure)?;
-        let again = rpassword::prompt_password("Once more: ").map_err(failure)?;
+        let again = rpassword::prompt_password("Repeat password: ").map_err(failure)?;
         if first != again {
             return Err(TerminalError::PasswordsDiffer.into());
         }

@@ -1,4 +1,4 @@
-//! `hexkeep backup`, `restore`
+//! `hexkeep backup`, `hexkeep restore`
 
 use std::path::PathBuf;
 
@@ -10,13 +10,13 @@ use crate::shutdown;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The file
+    /// Backup file
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
-    // A daemon does not stand where this command does.
+    // The daemon may run in another working directory.
     let file = std::path::absolute(&args.file);
     let file = file.map_err(|why| TerminalError::Path { path: args.file.clone(), why })?;
     give(Job::Backup { file }, source)

@@ -9,13 +9,13 @@ use crate::operations::jobs::{BundleJob as Asked, CreateBundle, Job};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Bundle {
-    /// Put what lock files name into one file, with what proves it
+    /// Create a bundle of the releases in lock files, with the signatures and checksums to verify them
     Create(Create),
-    /// Prove a bundle, from its first byte to its last; nothing is taken in
+    /// Verify a bundle without importing it
     Verify(Given),
-    /// Take in a bundle: all of it, or nothing where anything in it does not verify
+    /// Import a bundle; imports nothing if any part of it fails verification
     Import(Given),
-    /// Print the fingerprint of the key that signs the bundles of this server
+    /// Print the fingerprint of the key that this server signs bundles with
     Key,
 }
 
@@ -23,23 +23,23 @@ pub(super) enum Bundle {
 pub(super) struct Create {
     #[command(flatten)]
     wanted: prefetch::Args,
-    /// The installers of Hex, rebar3, Elixir and Erlang that are here, too
+    /// Include the cached installers of Hex, rebar3, Elixir and Erlang
     #[arg(long)]
     installers: bool,
-    /// Leave out the files that this bundle has
+    /// Leave out files that this earlier bundle contains
     #[arg(long, value_name = "BUNDLE")]
     since: Option<PathBuf>,
-    /// The new file
+    /// Bundle file to create
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Given {
-    /// The bundle
+    /// Bundle file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Fingerprint of the key that has signed it; else one of bundles.trusted_keys
+    /// Also trust bundles that are signed by the key with this fingerprint, in addition to bundles.trusted_keys
     #[arg(long, value_name = "FINGERPRINT")]
     trust: Option<String>,
 }
@@ -59,7 +59,7 @@ pub(super) fn run(bundle: Bundle, source: Source) -> Result<(), CommandError> {
     give(Job::Bundle(asked), source)
 }
 
-/// A daemon does not stand where this command does.
+/// An absolute path, because the daemon may run in another working directory.
 fn absolute(file: &Path) -> Result<PathBuf, TerminalError> {
     std::path::absolute(file).map_err(|why| TerminalError::Path { path: file.to_path_buf(), why })
 }

@@ -7,7 +7,7 @@ use crate::config::Source;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The file to check; without it the one that `serve` would use
+    /// File to check; without it, the file that `serve` would use
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -17,7 +17,10 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let loaded = load(source)?;
     let count = loaded.settings.repositories.len();
     let repositories = if count == 1 { "1 repository".to_owned() } else { format!("{count} repositories") };
-    print(&format!("the configuration is good: {repositories}, default `{}`", loaded.settings.default_repository));
+    print(&format!(
+        "the configuration is valid: {repositories}, default repository `{}`",
+        loaded.settings.default_repository
+    ));
     for sentence in loaded.advice {
         print(&format!("note: {sentence}"));
     }

@@ -1,4 +1,4 @@
-//! Why a command did not succeed.
+//! Errors of commands.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::operations::locked_releases::ControlCharacter;
 use crate::shutdown::TaskError;
 use crate::trust::KeyError;
 
-/// Why a command did not succeed.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
     /// The configuration is wrong.
@@ -21,83 +21,87 @@ pub(super) enum CommandError {
     /// The store cannot be opened, or the daemon cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The order was not carried out.
+    /// The operation failed in this process.
     #[error(transparent)]
     Operation(#[from] OperationError),
-    /// The daemon that has the store did not carry it out.
+    /// The operation failed in the daemon.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
-    /// It was not even given.
+    /// The command failed before the operation started.
     #[error(transparent)]
     Terminal(#[from] TerminalError),
-    /// The command has said itself what it found.
+    /// The command has already printed what failed.
     #[error("")]
     Said,
 }
 
-/// What went wrong at the terminal, before anything was ordered.
+/// What went wrong in this process, before an operation started.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TerminalError {
-    /// A file or folder that was named.
+    /// A file or folder of an argument cannot be used.
     #[error("{}: {why}", .path.display())]
     Path { path: PathBuf, why: io::Error },
-    /// The folder of `--to`.
+    /// The folder of `--to` cannot be used.
     #[error("--to: {0}")]
     To(io::Error),
-    /// A file that cannot be written.
+    /// A file cannot be written.
     #[error("cannot write {}: {why}", .path.display())]
     Write { path: PathBuf, why: io::Error },
-    /// A file that is no lock file.
+    /// A file is not a lock file.
     #[error("{}", .path.display())]
     Lock {
         path: PathBuf,
         #[source]
         why: LockError,
     },
-    /// What a lock file names.
+    /// A lock file contains an invalid release.
     #[error(transparent)]
     Locked(#[from] ControlCharacter),
-    /// An answer to a question.
-    #[error("{what} could not be read: {why}")]
+    /// An answer to a prompt cannot be read.
+    #[error("cannot read {what}: {why}")]
     Answer { what: &'static str, why: io::Error },
-    /// No password was given where nobody can be asked for one.
-    #[error("no password: there is no terminal to ask at, and the first line of standard input is empty")]
+    /// No password on standard input, and no terminal for a prompt.
+    #[error("no password: standard input is not a terminal, and its first line is empty; write the password there")]
     NoPassword,
-    /// The password was not repeated.
-    #[error("the two passwords differ")]
+    /// The two passwords are not the same.
+    #[error("the two passwords differ; run the command again")]
     PasswordsDiffer,
-    /// Nobody can be asked.
-    #[error("there is no terminal to ask for the name once more; write --yes")]
+    /// No terminal for a confirmation.
+    #[error("cannot ask for confirmation: standard input is not a terminal; add --yes to confirm")]
     NobodyToAsk,
-    /// The name was not repeated.
-    #[error("that is another name: nothing is given back")]
+    /// The confirmation does not match the name.
+    #[error("the names differ: nothing was changed")]
     AnotherName,
-    /// A command that only reads, where there is nothing to be read.
-    #[error("there is no store in {}; name its configuration with --config, or start in its folder", .0.display())]
+    /// A command that only reads, without an existing store.
+    #[error(
+        "there is no store in {}; select the configuration file with --config, or run the command in the directory of the \
+         server",
+        .0.display()
+    )]
     NoStore(PathBuf),
-    /// A key of a repository.
-    #[error("there is no key with this id; --list shows all")]
+    /// No public key of the repository has the id of `--id`.
+    #[error("no key has this id; use --list to show all keys")]
     NoKey,
-    /// A key that cannot be made.
+    /// A key cannot be generated.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A reload without a daemon.
+    /// A reload without a running daemon.
     #[error(
-        "no daemon runs on the store in {}; the next one reads the configuration when it starts. One that runs on \
-         another store has to be restarted: storage.path cannot be changed by a reload",
+        "no daemon runs on the store in {}; a daemon reads the configuration when it starts. If storage.path was changed, \
+         restart the daemon: a reload cannot change this key",
         .0.display()
     )]
     NoDaemon(PathBuf),
     /// The configuration cannot be written as YAML.
     #[error(transparent)]
     Show(Box<dyn std::error::Error + Send + Sync>),
-    /// The log.
+    /// The log cannot be set up.
     #[error(transparent)]
     Log(#[from] tracing_subscriber::util::TryInitError),
-    /// Threads and signals.
+    /// Threads or signal handlers cannot be set up.
     #[error(transparent)]
     System(io::Error),
-    /// A task gave no answer.
+    /// A background task ended without a result.
     #[error(transparent)]
     Task(#[from] TaskError),
 }

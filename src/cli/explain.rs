@@ -7,15 +7,15 @@ use crate::operations::commands::InspectCommand;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Key of the repository
+    /// Name of the repository in the configuration
     #[arg(value_name = "REPO")]
     repository: String,
-    /// The package
+    /// Name of the package
     #[arg(value_name = "NAME")]
     package: String,
-    /// One version of it; without, all of it is explained
+    /// Explain only this version; without it, all versions
     version: Option<String>,
-    /// Print JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }

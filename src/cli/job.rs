@@ -1,4 +1,4 @@
-//! Work that takes a while: given to whoever has the store, with a bar that moves.
+//! Runs long operations with a progress bar, in the daemon or on the store directly.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
@@ -11,7 +11,7 @@ use crate::operations::jobs::Job;
 use crate::operations::outcome::CommandOutcome;
 use crate::tasks::report::{Event, Reporter};
 
-/// Has the running daemon do the work, or does it on the store at rest, and prints what came of it.
+/// Runs `job` in the daemon if one is running, otherwise on the store directly, and prints the result.
 pub(super) fn give(job: Job, source: Source) -> Result<(), CommandError> {
     let settings = load(source)?.settings;
     let bar = bar();
@@ -29,7 +29,7 @@ pub(super) fn give(job: Job, source: Source) -> Result<(), CommandError> {
     conclude(&bar, &outcome)
 }
 
-/// Does work that needs no open store, and prints what came of it.
+/// Runs an operation that needs no open store, and prints the result.
 pub(super) fn watched<F>(work: impl FnOnce(Reporter) -> F) -> Result<(), CommandError>
 where
     F: Future<Output = Result<CommandOutcome, CommandError>>,

@@ -11,10 +11,10 @@ use crate::trust::PrivateKey;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where to write the private key (PKCS#8 PEM, mode 0600); an existing file is never overwritten
+    /// File for the private key (PKCS#8 PEM, mode 0600); an existing file is never overwritten
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Size of the key in bits, 2048 to 8192
+    /// Size of the key in bits, from 2048 to 8192
     #[arg(long, default_value_t = KEY_BITS, value_name = "BITS")]
     bits: usize,
 }
@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// A new file: one that is there may be somebody's only copy of a key.
+/// Writes a new file. An existing file may be the only copy of a key, so it is never overwritten.
 fn write(path: &Path, pem: &str) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(pem.as_bytes())?;

@@ -1,4 +1,4 @@
-//! `hexkeep release`, `import`, `reindex`, `audit`: local repositories.
+//! `hexkeep release`, `import`, `reindex`, `audit`: manage local repositories.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -11,33 +11,39 @@ use crate::operations::jobs::Job;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Release {
-    /// Remove a release for good, or a package with all of them; their versions are not used again
+    /// Remove a release, or a package with all its releases, permanently; removed versions cannot be published again
     Remove {
-        /// Key of the local repository
+        /// Name of the local repository in the configuration
         repository: String,
+        /// Name of the package
         package: String,
+        /// Remove only this version; without it, all versions
         version: Option<String>,
-        /// Why; publishers are told
+        /// Reason, shown to publishers
         #[arg(long)]
         reason: String,
     },
-    /// Let a version that was reverted be published again with other content
+    /// Allow a reverted version to be published again with different content
     Allow {
-        /// Key of the local repository
+        /// Name of the local repository in the configuration
         repository: String,
+        /// Name of the package
         package: String,
+        /// Version of the release
         version: String,
     },
-    /// Give a name back that a repository has had, so that others may answer for it
+    /// Give up the claim of a repository to a package name, so that other repositories can serve the name
     ///
-    /// A name that a private repository has had once stays its own, also when no release of it is left: nobody else's
-    /// package of that name is answered. This takes that back. It is refused while the repository has a release of it.
-    /// The same holds for policies of a private remote repository: give back `policies/NAME`.
+    /// A private repository claims the name of every package that it has ever had. While the claim exists, no package
+    /// of the same name is served from a public repository, even if the private repository has no release left. This
+    /// command removes the claim. It fails while the repository still has a release of the package. To remove the claim
+    /// of a private remote repository to the name of a policy, write `policies/NAME` as the package.
     Forget {
-        /// Key of the local or remote repository
+        /// Name of the local or remote repository in the configuration
         repository: String,
+        /// Name of the package
         package: String,
-        /// Do not ask for the name once more
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -45,30 +51,30 @@ pub(super) enum Release {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Import {
-    /// Key of the local repository
+    /// Name of the local repository in the configuration
     repository: String,
-    /// A folder of tarballs, one that `mix hex.registry build` made, or the data folder of mini_repo
+    /// Folder of tarballs, output folder of `mix hex.registry build`, or data folder of mini_repo
     folder: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Reindex {
-    /// Key of the local repository
+    /// Name of the local repository in the configuration
     repository: String,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Audit {
-    /// What was done to a repository; without it, and without a user or an organization, everything
+    /// Show only changes to this repository; without REPO, --user and --org, the whole log
     #[arg(value_name = "REPO")]
     repository: Option<String>,
-    /// What a user did, and what was done to them
+    /// Show only actions by this user, and changes to this user
     #[arg(long, value_name = "NAME", conflicts_with = "repository")]
     user: Option<String>,
-    /// What was done to an organization
+    /// Show only changes to this organization
     #[arg(long, value_name = "NAME", conflicts_with_all = ["repository", "user"])]
     org: Option<String>,
-    /// Which page of a hundred lines
+    /// Number of the page to show; a page has 100 lines
     #[arg(long, default_value_t = 1)]
     page: u32,
 }
@@ -89,13 +95,15 @@ pub(super) fn release(order: Release, source: Source) -> Result<(), CommandError
     give(command, source)
 }
 
-/// Asks for a name once more.
+/// Asks the user to repeat the name of the package as a confirmation.
 fn confirm(repository: &str, package: &str) -> Result<(), CommandError> {
     if !std::io::stdin().is_terminal() {
         return Err(TerminalError::NobodyToAsk.into());
     }
-    say(&format!("Whoever has a public package {package} answers for it then in the place of {repository}."));
-    say("The name once more:");
+    say(&format!(
+        "After this, a public package `{package}` can be served in place of the one that `{repository}` had."
+    ));
+    say("Type the name of the package to confirm:");
     let mut again = String::new();
     let read = std::io::stdin().read_line(&mut again);
     read.map_err(|why| TerminalError::Answer { what: "the name", why })?;
@@ -106,7 +114,7 @@ fn confirm(repository: &str, package: &str) -> Result<(), CommandError> {
 }
 
 pub(super) fn import(args: Import, source: Source) -> Result<(), CommandError> {
-    // A daemon does not stand where this command does.
+    // The daemon may run in another working directory.
     let folder = args.folder.canonicalize();
     let folder = folder.map_err(|why| TerminalError::Path { path: args.folder.clone(), why })?;
     job::give(Job::Import { repository: args.repository, folder }, source)

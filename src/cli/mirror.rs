@@ -11,43 +11,43 @@ use crate::size::ByteSize;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Key of the remote repository
+    /// Name of the remote repository in the configuration
     #[arg(value_name = "REPO")]
     repository: String,
-    /// Only packages whose names match; may be given more than once
+    /// Mirror only packages whose names match this pattern; can be repeated
     #[arg(long, value_name = "GLOB")]
     packages: Vec<String>,
-    /// Only the N newest releases of each package
+    /// Mirror only the N newest releases of each package
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     latest: Option<u32>,
-    /// Only what was published since this day (2026-01-31) or time
+    /// Mirror only releases that were published since this date (2026-01-31) or time (2026-01-31T12:00:00Z)
     #[arg(long, value_name = "DATE", value_parser = date)]
     since: Option<u64>,
-    /// Documentation, too
+    /// Include the documentation of each release
     #[arg(long)]
     docs: bool,
-    /// Requests under way at one time; 0: as many as there are
+    /// Maximum number of concurrent requests; 0 means no limit
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(0..=1024))]
     connections: u32,
-    /// Bytes a second on average, such as 2MiB; 0, or without it: as fast as it goes
+    /// Average download rate per second, such as 2MiB; 0 means no limit, which is the default
     #[arg(long, value_name = "SIZE")]
     rate: Option<ByteSize>,
-    /// Only say what would be fetched
+    /// Show what would be downloaded, without downloading it
     #[arg(long)]
     dry_run: bool,
-    /// Prove what is here instead, and ask nobody
+    /// Verify the mirrored files instead of downloading; sends no request to the upstream
     #[arg(long, conflicts_with = "dry_run")]
     verify: bool,
-    /// Bring what --verify finds missing or wrong
+    /// Download files that --verify finds missing or damaged
     #[arg(long, requires = "verify")]
     repair: bool,
-    /// Write what is here into this folder afterwards, for any web server
+    /// After that, write the mirrored files to this folder, from which any web server can serve them
     #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
     to: Option<PathBuf>,
 }
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
-    // A daemon does not stand where this command does.
+    // The daemon may run in another working directory.
     let to = args.to.map(std::path::absolute).transpose();
     let to = to.map_err(TerminalError::To)?;
     let action = match (args.dry_run, args.verify, args.repair) {
@@ -71,11 +71,11 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     give(Job::Mirror(mirror), source)
 }
 
-/// A day or a time in UTC, in milliseconds since the epoch.
+/// Reads a date or a time in UTC, as milliseconds since the epoch.
 fn date(text: &str) -> Result<u64, String> {
     let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
     let time = humantime::parse_rfc3339_weak(&whole)
-        .map_err(|_| "write a day such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z".to_owned())?;
-    let since = time.duration_since(UNIX_EPOCH).map_err(|_| "no package is older than 1970".to_owned())?;
+        .map_err(|_| "write a date such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z".to_owned())?;
+    let since = time.duration_since(UNIX_EPOCH).map_err(|_| "write a date after 1970-01-01".to_owned())?;
     Ok(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand.
+//! The command line. Each subcommand has its own file.
 
 mod account;
 mod backup;
@@ -34,16 +34,17 @@ use crate::display_text::on_a_terminal;
 use crate::operations::outcome::Text;
 use crate::operations::sentence;
 
-/// A bad configuration (EX_USAGE of sysexits.h). Bad arguments end with 2, as clap does it.
+/// Exit code for an invalid configuration (EX_USAGE of sysexits.h). clap exits with 2 for invalid arguments.
 const EXIT_CONFIG: u8 = 64;
 
-/// A verifying, caching repository manager for Hex: mix, rebar3 and gleam packages.
+/// A proxy and private registry for Hex packages (mix, rebar3, gleam) that verifies and caches them
 ///
-/// Without a configuration file it mirrors hex.pm on http://127.0.0.1:4000 and keeps its cache in ./hexkeep-data.
+/// Without a configuration file, hexkeep serves a cache of hex.pm on http://127.0.0.1:4000 and stores its files in
+/// ./hexkeep-data.
 #[derive(Debug, Parser)]
 #[command(name = "hexkeep", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
-    /// Configuration file (YAML); without it the one that HEXKEEP_CONFIG names, and without that the built-in defaults
+    /// Configuration file (YAML) [default: the file in $HEXKEEP_CONFIG, otherwise built-in settings]
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -52,73 +53,73 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon
+    /// Run the server
     Serve,
-    /// Check a configuration and say everything that is wrong with it
+    /// Check a configuration file and report all problems
     CheckConfig(check_config::Args),
-    /// Print the configuration in force, secrets redacted
+    /// Print the active configuration with secrets redacted
     ShowConfig,
-    /// Make a signing key
+    /// Generate a signing key
     Keygen(keygen::Args),
-    /// Print the public key that clients of a repository verify with
+    /// Print the public key with which clients verify a repository
     PublicKey(public_key::Args),
-    /// Forget cached packages, so that they are fetched again
+    /// Remove packages from the cache, so that they are downloaded again
     Purge(purge::Args),
-    /// Make the running daemon read its configuration again
+    /// Reload the configuration of the running server
     Reload,
-    /// Make and change users
+    /// Create and manage users
     #[command(subcommand)]
     User(account::User),
-    /// Make and revoke API keys
+    /// Create and revoke API keys
     #[command(subcommand)]
     Key(account::Key),
-    /// Make organizations and change their members
+    /// Create organizations and manage their members
     #[command(subcommand)]
     Org(account::Org),
-    /// Let users and organizations read repositories
+    /// Manage read access of users and organizations to repositories
     #[command(subcommand)]
     Grant(account::Grant),
-    /// Remove releases of a local repository, or let their versions be used again
+    /// Remove releases of a local repository, and free versions and package names
     #[command(subcommand)]
     Release(local::Release),
-    /// Publish the packages of a folder to a local repository
+    /// Publish all packages in a folder to a local repository
     Import(local::Import),
-    /// Make a local repository anew from its files
+    /// Rebuild a local repository from its files
     Reindex(local::Reindex),
-    /// Say which member of a repository answers a name, and why
+    /// Explain which repository serves a package, and why
     Explain(explain::Args),
-    /// Keep what lock files name to be had, whatever a policy says later
+    /// Protect the versions in your lock files from policy changes
     Pin(policy::Pin),
-    /// Take pins back: from now on a policy says again what may be had
+    /// Remove pins, so that the policy applies again to the versions in your lock files
     Unpin(space::Unpin),
-    /// Ask what a policy holds, and why; waive it
+    /// Show which releases a policy holds and why, and manage waivers
     #[command(subcommand)]
     Policy(policy::Policy),
-    /// Say who has fetched a package from here: credentials and address ranges, first, last, how often
+    /// Show who downloaded a package: account, credential, address range, first and last time, and count
     WhoHas(policy::WhoHas),
     /// Print the audit log
     Audit(local::Audit),
-    /// Fetch what lock files name, so that a build needs no upstream
+    /// Download the releases in lock files to the cache, so that a build works without the upstream
     Prefetch(prefetch::Args),
-    /// Bring a whole registry, or a part of it, and keep up with it
+    /// Download all packages of a remote repository, or a part of them; run it again to update the copy
     Mirror(mirror::Args),
-    /// Carry what a build needs to where there is no network, in one file
+    /// Move packages to a server without network access, in one signed file
     #[command(subcommand)]
     Bundle(bundle::Bundle),
-    /// Say how much room everything takes, and how often it was of use
+    /// Show disk usage and cache hit rates
     Stats(space::Stats),
-    /// Remove cached files that nothing needs
+    /// Remove cached files that are no longer needed
     Gc(space::Gc),
-    /// Save what cannot be fetched or made again in one file
+    /// Save all data that cannot be downloaded or rebuilt, in one file
     Backup(backup::Args),
-    /// Make a store from a backup
+    /// Create a store from a backup
     Restore(backup::Args),
-    /// Prove everything in the store again, by signature or checksum
+    /// Verify every file in the store again, by signature or checksum
     VerifyStore(verify_store::Args),
 }
 
 impl Cli {
-    /// Runs the command and says how it went: 0, 1 for a failure, 64 for a bad configuration.
+    /// Runs the command. Returns exit code 0 for success, 1 for a failure, 64 for an invalid configuration.
     pub fn run(self) -> ExitCode {
         let source = self.config.or_else(configured).map_or(Source::Defaults, Source::File);
         let outcome = match self.command {
@@ -166,19 +167,19 @@ impl Cli {
     }
 }
 
-/// The file that the environment names. An empty variable is one that was taken back.
+/// The configuration file from the environment variable. An empty variable counts as unset.
 fn configured() -> Option<PathBuf> {
     std::env::var_os("HEXKEEP_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// A line for the person at the terminal, on standard error: standard output is for what a command was asked for.
+/// Prints a line for people on standard error. Standard output is for the result of the command.
 fn say(text: &str) {
-    // Nobody is left to be told that nobody listens.
+    // If standard error is closed, the failure cannot be reported anywhere.
     let _ = writeln!(std::io::stderr(), "{}", on_a_terminal(text.trim_end()));
 }
 
-/// What a command was asked for. Whoever has read enough of it closes the pipe. What strangers have written is in it, so
-/// nothing goes out here and in [`say`] that a terminal acts on.
+/// Prints a part of the result on standard output. A reader may close the pipe early; this is not an error. The text
+/// may come from package authors, so this function and [`say`] escape everything that would control a terminal.
 fn print(text: &str) {
     if let Err(error) = writeln!(std::io::stdout(), "{}", on_a_terminal(text.trim_end()))
         && error.kind() != ErrorKind::BrokenPipe
@@ -187,7 +188,7 @@ fn print(text: &str) {
     }
 }
 
-/// What came of an order or a work.
+/// Prints the outcome of a command.
 fn tell(text: &Text) -> Result<(), CommandError> {
     for line in &text.lines {
         print(line);
@@ -205,7 +206,7 @@ fn load(source: Source) -> Result<Loaded, ConfigError> {
     crate::config::load(source, env, &cwd)
 }
 
-/// A small runtime for commands.
+/// Runs `future` on a small runtime.
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     Ok(runtime.map_err(TerminalError::System)?.block_on(future))

@@ -1,4 +1,4 @@
-//! Orders to whoever has the store.
+//! Runs short operations, in the daemon or on the store directly.
 
 use super::store::ask_of;
 use super::{CommandError, TerminalError, load, tell};
@@ -10,7 +10,7 @@ use crate::operations::outcome::CommandOutcome;
 use crate::state::audit::Actor;
 use crate::store::StoreLock;
 
-/// Gives an order to the running daemon, or carries it out on the store at rest, and prints what came of it.
+/// Runs `command` in the daemon if one is running, otherwise on the store directly, and prints the result.
 pub(super) fn give(command: impl Into<Command>, source: Source) -> Result<(), CommandError> {
     let (command, settings) = (command.into(), load(source)?.settings);
     let path = &settings.storage.path;

@@ -1,4 +1,4 @@
-//! `hexkeep pin`, `hexkeep policy`: what policies hold, and what they must not take from lock files.
+//! `hexkeep pin`, `hexkeep policy`: show what policies hold, and protect lock files from them.
 
 use std::path::PathBuf;
 
@@ -10,85 +10,90 @@ use crate::operations::commands::{InspectCommand, PolicyCommand, ReportBy};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Pin {
-    /// Key of the repository that the policy holds for
+    /// Name of the repository in the configuration
     #[arg(value_name = "REPO")]
     repository: String,
-    /// A mix.lock, rebar.lock or manifest.toml; may be given more than once
+    /// Lock file: mix.lock, rebar.lock or manifest.toml; can be repeated
     #[arg(long = "lock", value_name = "FILE", required = true)]
     locks: Vec<PathBuf>,
-    /// Why; it stands in the audit log
+    /// Reason, recorded in the audit log
     #[arg(long)]
     reason: String,
-    /// Until when: 2026-11-01T12:00:00Z, or a date, which means its end; for ever without it
+    /// Time at which the pins expire: 2026-11-01T12:00:00Z, or a date, which means its end; without it, they never
+    /// expire
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct WhoHas {
+    /// Name of the package
     #[arg(value_name = "NAME")]
     package: String,
-    /// All releases without it
+    /// Show only downloads of this version; without it, of all versions
     version: Option<String>,
-    /// Key of the repository that was asked; all of them without it
+    /// Show only downloads from this repository; without it, from all repositories
     #[arg(long, value_name = "REPO")]
     repository: Option<String>,
 }
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Policy {
-    /// Say what the policy of a repository says of a package or a release, and why
+    /// Explain which releases of a package the policy holds, and why
     Why {
-        /// Key of the repository that the policy holds for
+        /// Name of the repository in the configuration
         #[arg(value_name = "REPO")]
         repository: String,
+        /// Name of the package
         package: String,
+        /// Explain only this version; without it, all versions
         version: Option<String>,
     },
-    /// Let releases pass the policy for some time, unless it denies them; prints the waiver's number
+    /// Exempt releases from the policy until a given time, except from its deny rules; prints the number of the waiver
     Waive {
-        /// Key of the repository that the policy holds for
+        /// Name of the repository in the configuration
         #[arg(value_name = "REPO")]
         repository: String,
+        /// Name of the package
         package: String,
-        /// Which releases, as in mix.exs: "~> 1.7"; all without it
+        /// Exempt only versions that match this requirement, as in mix.exs: "~> 1.7"; without it, all versions
         requirement: Option<String>,
-        /// Until when: 2026-11-01T12:00:00Z, or a date, which means its end
+        /// Time at which the waiver expires: 2026-11-01T12:00:00Z, or a date, which means its end
         #[arg(long, value_name = "TIME")]
         until: String,
-        /// Why; it stands in the audit log
+        /// Reason, recorded in the audit log
         #[arg(long)]
         reason: String,
     },
-    /// List the waivers in force
+    /// List active waivers
     Waivers {
-        /// Key of the repository that the policy holds for
+        /// Name of the repository in the configuration
         #[arg(value_name = "REPO")]
         repository: String,
     },
-    /// End a waiver before its time
+    /// End a waiver before it expires
     Withdraw {
-        /// Key of the repository that the policy holds for
+        /// Name of the repository in the configuration
         #[arg(value_name = "REPO")]
         repository: String,
-        /// The number of the waiver
+        /// Number of the waiver
         number: i64,
     },
-    /// List what was asked for that the policy holds, or would hold if it were enforced
+    /// List requested releases that the policy holds, or would hold in mode `enforce`
     Report {
-        /// Key of the repository that the policy holds for
+        /// Name of the repository in the configuration
         #[arg(value_name = "REPO")]
         repository: String,
-        /// A line for everybody who asked, not for each release
+        /// Print one line for each client instead of one for each release
         #[arg(long)]
         by_caller: bool,
     },
-    /// Say which of the releases that lock files name are held, and what there is instead; fails if any is
+    /// Report which releases in lock files the policy holds, with alternatives; fails if it holds any
     Test {
-        /// Key of the repository that the policy holds for
+        /// Name of the repository in the configuration
         #[arg(value_name = "REPO")]
         repository: String,
-        /// A mix.lock, rebar.lock or manifest.toml; may be given more than once
+        /// Lock file: mix.lock, rebar.lock or manifest.toml; can be repeated
         #[arg(long = "lock", value_name = "FILE", required = true)]
         locks: Vec<PathBuf>,
     },

@@ -12,19 +12,19 @@ use crate::operations::locked_releases::{LockFileRelease, LockedReleases};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A mix.lock, rebar.lock or manifest.toml; may be given more than once
+    /// Lock file: mix.lock, rebar.lock or manifest.toml; can be repeated
     #[arg(long = "lock", value_name = "FILE", required = true)]
     locks: Vec<PathBuf>,
-    /// Key of the repository that stands for what the lock files call hexpm; else the default one
-    #[arg(long = "repo", value_name = "KEY")]
+    /// Repository to use for packages that lock files list under `hexpm` [default: the default repository]
+    #[arg(long = "repo", value_name = "REPO")]
     repository: Option<String>,
-    /// The documentation of each release, too
+    /// Include the documentation of each release
     #[arg(long)]
     docs: bool,
-    /// The N newest releases of each package, too
+    /// Include the N newest releases of each package
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     latest: usize,
-    /// What the releases depend on, too: of each dependency the newest release that fits
+    /// Include all dependencies, each in the newest version that meets the requirements
     #[arg(long)]
     closure: bool,
 }
@@ -34,7 +34,7 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
 }
 
 impl Args {
-    /// What is wanted, with what the lock files name.
+    /// Reads the lock files and returns the job.
     pub(super) fn read(self) -> Result<PrefetchJob, CommandError> {
         let releases = read(&self.locks)?;
         let Self { repository, docs, latest, closure, .. } = self;
@@ -42,13 +42,13 @@ impl Args {
     }
 }
 
-/// Everything that the files name. A file that cannot be used is said before anything is begun.
+/// Reads the releases of all lock files. A file that cannot be read is an error before any work starts.
 pub(super) fn read(files: &[PathBuf]) -> Result<LockedReleases, CommandError> {
     let mut releases = LockedReleases::default();
     for file in files {
         let lock = read_one(file)?;
         for other in &lock.others {
-            say(&format!("{}: `{other}` is no Hex package: left out", file.display()));
+            say(&format!("{}: skipped `{other}`: it is not a Hex package", file.display()));
         }
         for one in &lock.releases {
             let (inner, outer) =
@@ -69,7 +69,7 @@ pub(super) fn read(files: &[PathBuf]) -> Result<LockedReleases, CommandError> {
 fn read_one(file: &Path) -> Result<Lock, CommandError> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
-    // One byte more than is taken says that there are too many.
+    // Reads one byte more than the limit, so that the parser can reject a file that is too long.
     let most = limits::LOCK as u64 + 1;
     let read = std::fs::File::open(file).and_then(|open| open.take(most).read_to_end(&mut bytes));
     read.map_err(|why| TerminalError::Path { path: file.to_path_buf(), why })?;

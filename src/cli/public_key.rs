@@ -9,13 +9,13 @@ use crate::operations::public_keys::Key;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Key of the repository
+    /// Name of the repository in the configuration
     #[arg(value_name = "REPO")]
     repository: String,
-    /// The key with this id instead of the one that signs
+    /// Print the key with this id instead of the active key
     #[arg(long, value_name = "ID", conflicts_with = "list")]
     id: Option<String>,
-    /// List the ids and fingerprints of all keys, and which is in force
+    /// List the ids and fingerprints of all keys, and mark the active key
     #[arg(long)]
     list: bool,
 }
@@ -24,12 +24,12 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let public_keys = async |core: &Core, repository| core.public_keys(repository).await;
     let keys: Vec<Key> = ask(source, "/public-keys", args.repository, public_keys)?;
     if args.list {
-        // Of upstream's keys any may have signed; of ours the active one does.
+        // Any of the upstream's keys may have signed. Of this server's keys, only the active one signs.
         let signs = keys.first().map(|first| first.id.clone());
         for (at, key) in keys.iter().enumerate() {
-            let is_in_force = at == 0 || key.is_upstreams() && signs.as_ref() == Some(&key.id);
-            let in_force = if is_in_force { "\tin force" } else { "" };
-            print(&format!("{}\t{}{in_force}", key.id, key.fingerprint));
+            let is_active = at == 0 || key.is_upstreams() && signs.as_ref() == Some(&key.id);
+            let active = if is_active { "\tactive" } else { "" };
+            print(&format!("{}\t{}{active}", key.id, key.fingerprint));
         }
         return Ok(());
     }

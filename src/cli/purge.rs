@@ -10,16 +10,16 @@ use crate::state::audit::Actor;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Key of the repository
+    /// Name of the repository in the configuration
     #[arg(value_name = "REPO", required_unless_present = "installs")]
     repository: Option<String>,
-    /// Only this package
+    /// Remove only this package
     #[arg(value_name = "NAME")]
     package: Option<String>,
-    /// Only this version of it
+    /// Remove only this version
     #[arg(value_name = "VERSION", requires = "package")]
     version: Option<String>,
-    /// Instead of a repository, the installers: their lists and all files that lists have named
+    /// Remove the cached installers of Hex, rebar3, Elixir and Erlang and their lists, instead of packages
     #[arg(long, conflicts_with = "repository")]
     installs: bool,
 }
@@ -29,10 +29,10 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let purge = async |core: &Core, order| core.purge(order, Actor::console()).await;
     let report: PurgeReport = ask(source, "/purge", order, purge)?;
     let removed = if args.installs {
-        format!("{} lists and {} files of installers", report.lists, report.installers)
+        format!("{} installer lists and {} installers", report.lists, report.installers)
     } else {
         format!("{} registry resources, {} tarballs and {} docs", report.resources, report.tarballs, report.docs)
     };
-    print(&format!("removed {removed}; they are fetched again when they are wanted"));
+    print(&format!("removed {removed}; they are downloaded again at the next request"));
     Ok(())
 }

@@ -37,17 +37,17 @@ pub(super) fn run(source: Source) -> Result<(), CommandError> {
     outcome
 }
 
-/// Threads for what blocks: files, hashing, signatures. Idle ones end by themselves.
+/// Maximum number of threads for blocking work: files, hashes, signatures. Idle threads end after some seconds.
 const BLOCKING_THREADS: usize = 64;
 
-/// Threads that serve. One core is left to what blocks: hashing, signatures, disk, and the kernel's side of the network.
+/// Number of threads that serve requests. One core stays free for blocking work and for the network code of the kernel.
 fn workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     cores.saturating_sub(1).max(1)
 }
 
 async fn serve(settings: Settings, inputs: Inputs) -> Result<(), CommandError> {
-    // Before anything is bound, so that no signal is met by its default.
+    // Installed before any address is bound, so that no signal gets its default action.
     let mut signals = Signals::new()?;
     let (storage, default) = (settings.storage.path.clone(), settings.default_repository.to_string());
     let has_hexpms_key = passes_hexpms_signature(&settings);
@@ -62,20 +62,20 @@ async fn serve(settings: Settings, inputs: Inputs) -> Result<(), CommandError> {
     loop {
         tokio::select! {
             _ = signals.reload.recv() => {
-                // What came of it is in the log.
+                // The result is in the log.
                 let _ = app.core().reload().await;
             }
             _ = signals.stop.recv() => break,
             _ = signals.interrupt.recv() => break,
         }
     }
-    tracing::info!("stopping: finishing what is under way");
+    tracing::info!("stopping: waiting for active requests");
     app.stop().await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Whether clients verify what the default repository hands out with the key of hex.pm, which they have.
+/// Whether clients verify the default repository with the key of hex.pm, which is built into them.
 fn passes_hexpms_signature(settings: &Settings) -> bool {
     let default = settings.repositories.get(&settings.default_repository);
     default.filter(|default| !default.is_signed_here()).and_then(|default| default.as_remote()).is_some_and(|remote| {
@@ -84,14 +84,14 @@ fn passes_hexpms_signature(settings: &Settings) -> bool {
     })
 }
 
-/// How clients are pointed at this server.
+/// Instructions to configure clients for this server.
 fn pointing(has_hexpms_key: bool, default: &str, url: &str) -> String {
     if has_hexpms_key {
-        return format!("point mix at it with HEX_MIRROR_URL={url}, rebar3 with HEX_CDN={url}");
+        return format!("to use this server, set HEX_MIRROR_URL={url} for mix and HEX_CDN={url} for rebar3");
     }
     format!(
-        "point mix at it with mix hex.repo set hexpm --url {url} --public-key FILE, rebar3 with HEX_CDN={url} and the key as \
-         repo_public_key in rebar.config; hexkeep public-key {default} prints the key"
+        "to use this server with mix, run: mix hex.repo set hexpm --url {url} --public-key FILE; with rebar3, set \
+         HEX_CDN={url} and write the key as repo_public_key in rebar.config; to print the key, run: hexkeep public-key {default}"
     )
 }
 

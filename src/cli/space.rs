@@ -11,33 +11,33 @@ use crate::operations::jobs::{CollectJob, Job};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Stats {
-    /// Key of a repository; without it all
+    /// Name of the repository in the configuration; without it, all repositories
     #[arg(value_name = "REPO")]
     repository: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Gc {
-    /// Keep what this mix.lock, rebar.lock or manifest.toml names; may be given more than once
+    /// Lock file whose releases are kept: mix.lock, rebar.lock or manifest.toml; can be repeated
     #[arg(long = "lock", value_name = "FILE")]
     locks: Vec<PathBuf>,
     /// Keep the N newest releases of each package
     #[arg(long, value_name = "N")]
     keep_latest: Option<usize>,
-    /// Keep what was used within this time, such as 30d
+    /// Keep files that were used within this time, such as 30d
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     unused_for: Option<Duration>,
-    /// Only say what would go
+    /// Show what would be removed, without removing it
     #[arg(long)]
     dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Unpin {
-    /// Key of the repository that the policy holds for
+    /// Name of the repository in the configuration
     #[arg(value_name = "REPO")]
     repository: String,
-    /// A mix.lock, rebar.lock or manifest.toml; may be given more than once
+    /// Lock file: mix.lock, rebar.lock or manifest.toml; can be repeated
     #[arg(long = "lock", value_name = "FILE", required = true)]
     locks: Vec<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Who has the store: a daemon, reached by its socket, or nobody, and then the command opens it.
+//! Access to a store: through the socket of a running daemon, or else by opening the store in this process.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::config::settings::Settings;
 use crate::operations::OperationError;
 use crate::store::{OpenError, StoreLock};
 
-/// The way to a store.
+/// How a command reaches the store.
 pub(super) enum Access {
-    /// A daemon has it.
+    /// Through the daemon that has the store open.
     Running(Daemon),
-    /// This process has it.
+    /// Directly: this process has opened the store.
     AtRest(Arc<Core>),
 }
 
-/// Finds the way to the store of `settings`.
+/// Opens the store of `settings`, or connects to the daemon that has it open.
 pub(super) async fn access(settings: Settings) -> Result<Access, CommandError> {
     match StoreLock::take(&settings.storage.path) {
         Ok(lock) => Ok(Access::AtRest(Core::open(settings, lock, Inputs::default()).await?)),
@@ -31,7 +31,7 @@ pub(super) async fn access(settings: Settings) -> Result<Access, CommandError> {
     }
 }
 
-/// Asks the running daemon at `path` of its socket, or the store at rest by `at_rest`.
+/// Sends `question` to `path` on the socket of the running daemon; without a daemon, runs `at_rest` on the store.
 pub(super) fn ask<Q: Serialize, A: DeserializeOwned>(
     source: Source,
     path: &str,
@@ -41,7 +41,7 @@ pub(super) fn ask<Q: Serialize, A: DeserializeOwned>(
     ask_of(load(source)?.settings, path, question, at_rest)
 }
 
-/// The same, where the configuration was read before.
+/// Does the same as [`ask`] with settings that are already loaded.
 pub(super) fn ask_of<Q: Serialize, A: DeserializeOwned>(
     settings: Settings,
     path: &str,

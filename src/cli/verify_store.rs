@@ -7,7 +7,7 @@ use crate::operations::jobs::Job;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Remove what is damaged, to be fetched again when it is wanted
+    /// Remove damaged files, so that they are downloaded again at the next request
     #[arg(long)]
     repair: bool,
 }

@@ -1,4 +1,4 @@
-//! Every bound on what a configuration may say, each with its reason.
+//! The bounds of all values in a configuration, with reasons.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -13,61 +13,62 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// Longest configuration text: far above what people write, far below what hurts.
+/// Maximum length of a configuration in bytes: much longer than real configurations, and still fast to parse.
 pub(super) const MAX_TEXT_BYTES: usize = 1 << 20;
-/// Most scalars, lists and tables in one document, keys included.
+/// Maximum number of scalars, lists and tables in a document, including keys.
 pub(super) const MAX_NODES: usize = 10_000;
-/// Deepest nesting; the deepest key there is lies at 5.
+/// Maximum depth of nesting; the deepest key is at level 5.
 pub(super) const MAX_DEPTH: usize = 16;
-/// Longest file that a key refers to and whose content is read: keys and credentials.
+/// Maximum length of a file with a key or a credential in bytes.
 pub(super) const MAX_REFERENCED_BYTES: u64 = 64 << 10;
-/// Longest credential: servers commonly refuse header lines above 8 KiB.
+/// Maximum length of a credential in bytes: most servers refuse header lines above 8 KiB.
 pub(super) const MAX_CREDENTIAL_BYTES: usize = 8 << 10;
-/// Longest URL, as common servers take it.
+/// Maximum length of a URL in bytes, as most servers accept it.
 pub(super) const MAX_URL_BYTES: usize = 2048;
-/// Longest pattern; package names have at most 64 characters.
+/// Maximum length of a pattern in bytes; package names have at most 64 characters.
 pub(super) const MAX_PATTERN_BYTES: usize = 256;
-/// Longest id of a signing key.
+/// Maximum length of the id of a signing key in bytes.
 pub(super) const MAX_KEY_ID_BYTES: usize = 32;
 
-// Of limits 0 is none, wherever one is configured. A time of 0 is none at all: what it bounds is over at once.
+// A limit of 0 means "no limit", for all limits. A time of 0 really means zero: it ends at once.
 
-/// Requests or failures a minute.
+/// Requests or failures per minute.
 pub(super) const RATE_LIMIT: RangeInclusive<usize> = 1..=1_000_000;
-/// Connections at one time; above lies what a process can hold open.
+/// Concurrent connections; a process cannot hold more open.
 pub(super) const MAX_CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
-/// Clients give a whole request 15 s; a minute is for patient ones behind slow upstreams.
+/// Clients wait 15 s for a request by default; a minute is for clients with longer timeouts and slow upstreams.
 pub(super) const DEADLINE: RangeInclusive<Duration> = secs(1)..=secs(60);
-/// A cache below a mebibyte would not hold a common tarball.
+/// A cache below one mebibyte would be too small for a typical tarball.
 pub(super) const CACHE_LIMIT: RangeInclusive<ByteSize> = ByteSize::new(1 << 20)..=ByteSize::new(1 << 50);
-/// Memory for hot resources.
+/// Memory for frequently used resources.
 pub(super) const MEMORY_LIMIT: RangeInclusive<ByteSize> = ByteSize::new(1 << 20)..=ByteSize::new(1 << 40);
 
-/// Zero writes nothing down; ten years are longer than any inquiry.
+/// Zero disables the fetch log; ten years are enough for any investigation.
 pub(super) const FETCH_LOG_RETAIN: RangeInclusive<Duration> = secs(0)..=secs(3650 * DAY);
-/// Zero asks the upstream each time.
+/// Zero sends a request to the upstream each time.
 pub(super) const INSTALLS_TTL: RangeInclusive<Duration> = secs(0)..=secs(30 * DAY);
-/// Zero asks the upstream each time.
+/// Zero sends a request to the upstream each time.
 pub(super) const METADATA_TTL: RangeInclusive<Duration> = secs(0)..=secs(30 * DAY);
-/// Zero turns background refreshing off.
+/// Zero disables background refreshes.
 pub(super) const STALE_WHILE_REVALIDATE: RangeInclusive<Duration> = secs(0)..=secs(30 * DAY);
-/// Ten years: "for ever" for a build that must go on.
+/// Ten years are in practice unlimited, for builds that must always work.
 pub(super) const MAX_STALE: RangeInclusive<Duration> = secs(0)..=secs(3650 * DAY);
-/// Longer would hide a package that was published meanwhile.
+/// A longer time would hide new packages.
 pub(super) const MISSING_TTL: RangeInclusive<Duration> = secs(0)..=secs(DAY);
-/// Docs may be replaced at any time.
+/// Docs can be replaced at any time.
 pub(super) const DOCS_TTL: RangeInclusive<Duration> = secs(0)..=secs(365 * DAY);
-/// Zero asks a failing upstream again with each request.
+/// Zero sends each request to the upstream, even if it is failing.
 pub(super) const ASSUMED_OFFLINE: RangeInclusive<Duration> = secs(0)..=secs(HOUR);
 /// A handshake across the world takes well under a second.
 pub(super) const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=secs(MINUTE);
-/// Time without a byte.
+/// Time without any data.
 pub(super) const READ_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=secs(10 * MINUTE);
-/// More often than each minute is a burden, less often than each month is no mirror.
+/// A run more often than each minute would be too much load; a mirror that runs less than once a month would be
+/// outdated.
 pub(super) const MIRROR_SCHEDULE: RangeInclusive<Duration> = secs(MINUTE)..=secs(30 * DAY);
-/// Releases of a package.
+/// Number of releases of a package.
 pub(super) const MIRROR_LATEST: RangeInclusive<usize> = 1..=100_000;
-/// Bytes a second: below a kibibyte no run ends.
+/// Bytes per second: with less than one kibibyte, a run would never end.
 pub(super) const MIRROR_RATE: RangeInclusive<ByteSize> = ByteSize::new(1 << 10)..=ByteSize::new(1 << 40);
-/// Requests to one upstream at one time.
+/// Concurrent requests to one upstream.
 pub(super) const CONCURRENCY: RangeInclusive<usize> = 1..=1024;

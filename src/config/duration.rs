@@ -1,8 +1,8 @@
-//! Durations as people write them: humantime reads them, this prints them.
+//! Prints durations in the format in which people write them. The crate humantime reads them.
 
 use std::time::Duration;
 
-/// Units from large to small, in nanoseconds; every one is read back by humantime as the same length.
+/// Units from large to small, in nanoseconds. Each has the same length in humantime.
 const UNITS: [(&str, u128); 7] = [
     ("d", 86_400_000_000_000),
     ("h", 3_600_000_000_000),
@@ -13,9 +13,9 @@ const UNITS: [(&str, u128); 7] = [
     ("ns", 1),
 ];
 
-/// In the largest unit that divides it: `30d`, `90s`, `1500ms`.
+/// Prints a duration in the largest unit of which it is a multiple: `30d`, `90s`, `1500ms`.
 ///
-/// humantime's own format turns 90 days into months and hours, which nobody wrote.
+/// The format of humantime itself would print 90 days in months and hours.
 pub(super) fn print(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     if nanos == 0 {

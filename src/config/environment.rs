@@ -1,20 +1,20 @@
-//! Overrides from the environment, put into the tree before it is read.
+//! Applies overrides from environment variables to the tree before its keys are read.
 //!
-//! The name alone says where a value goes; whether such a key exists is found by whoever walks the tree, so a mistyped
-//! override is refused like a mistyped key.
+//! The name of a variable determines the place of its value. Whether this key exists is checked later, when the tree is
+//! read, so that a mistyped override is refused like a mistyped key.
 
 use super::fault::Fault;
 use super::problem::{Excerpt, Place, Problems, child_path};
 use super::tree::{self, Entry, Node, Value};
 
 const PREFIX: &str = "HEXKEEP_";
-/// Switches of tests, which are no business of a configuration.
+/// Prefix of variables for tests, which are not overrides.
 const TEST_PREFIX: &str = "HEXKEEP_TEST_";
-/// Between the levels of a path.
+/// Separator between the levels of a path.
 const SEPARATOR: &str = "__";
 const REPOSITORIES: &str = "repositories";
 
-/// Puts every override among `variables` into `root`, in the order of their names, so that a table comes before its keys.
+/// Applies all overrides in `variables` to `root`, in the order of their names, so that a table comes before its keys.
 pub(super) fn apply<'e>(root: &mut Node, variables: impl Iterator<Item = (&'e str, &'e str)>, problems: &Problems) {
     let mut overrides: Vec<(&str, &str, &str)> = variables
         .filter(|(name, _)| !name.starts_with(TEST_PREFIX))
@@ -35,9 +35,9 @@ pub(super) fn apply<'e>(root: &mut Node, variables: impl Iterator<Item = (&'e st
     }
 }
 
-/// The keys that `path` spells.
+/// Converts the name of an override to keys.
 fn resolve(root: &Node, path: &str) -> Result<Vec<String>, Fault> {
-    // One spelling for each key: two variables that differ in case alone would override one another.
+    // Only upper case, because otherwise two variables that differ only in case would override each other.
     if path.contains(|c: char| c.is_lowercase()) {
         return Err(Fault::OverrideName);
     }
@@ -45,7 +45,8 @@ fn resolve(root: &Node, path: &str) -> Result<Vec<String>, Fault> {
     let Some(rest) = path.strip_prefix(REPOSITORIES).and_then(|rest| rest.strip_prefix(SEPARATOR)) else {
         return split(&path);
     };
-    // Keys of repositories may hold `-`, which no variable can, and even `__`; so they are looked up, the longest first.
+    // Keys of repositories can contain `-`, which is not allowed in variables, and even `__`. So search for the longest
+    // match.
     let mut found: Vec<(&str, &str)> = repository_keys(root)
         .filter_map(|key| Some((key, rest.strip_prefix(spelling(key).as_str())?)))
         .filter(|(_, below)| below.is_empty() || below.starts_with(SEPARATOR))
@@ -67,7 +68,7 @@ fn split(path: &str) -> Result<Vec<String>, Fault> {
     if keys.iter().any(String::is_empty) { Err(Fault::OverrideName) } else { Ok(keys) }
 }
 
-/// How a key is spelled in the environment, in lower case.
+/// The spelling of a key in the environment, in lower case.
 fn spelling(key: &str) -> String {
     key.replace('-', "_").to_ascii_lowercase()
 }
@@ -87,8 +88,8 @@ fn entries(node: &Node) -> &[Entry] {
     }
 }
 
-/// What `text` says: a list, a table or a quoted text as YAML writes them; anything else stands for itself, so that no
-/// sign in it needs quotes.
+/// Parses the value of an override. A list, a table or a quoted text is parsed as YAML. Any other text is used as it
+/// is, so that special characters need no quotes.
 fn value(text: &str, keys: &[String], place: &Place, problems: &Problems) -> Option<Node> {
     let text = text.trim();
     if !text.starts_with(['[', '{', '"', '\'']) {
@@ -108,8 +109,8 @@ fn value(text: &str, keys: &[String], place: &Place, problems: &Problems) -> Opt
     Some(node)
 }
 
-/// Puts `value` where `keys` lead, making tables on the way where there is nothing. Where there is something else than a
-/// table it stays, and is refused when it is read.
+/// Stores `value` at the path `keys`, and creates missing tables. If a value on the path is not a table, nothing is
+/// stored, and the value is refused later, when it is read.
 fn put(node: &mut Node, keys: &[String], value: Node, place: &Place) {
     let Some((key, below)) = keys.split_first() else {
         *node = value;
@@ -176,13 +177,13 @@ mod tests {
     fn what_leads_nowhere_is_refused_by_name() {
         let text = "repositories: {a-b: {}, a_b: {}}";
         for (name, value, expected) in [
-            ("HEXKEEP_SERVER____LISTEN", "x", "this is no override"),
-            ("HEXKEEP_SERVER__", "x", "this is no override"),
-            ("HEXKEEP_server__listen", "x", "this is no override"),
-            ("HEXKEEP_REPOSITORIES__ACME__URL", "x", "no repository of the configuration is called so"),
-            ("HEXKEEP_REPOSITORIES__A_B__URL", "x", "`a-b` and `a_b` are spelled alike"),
-            ("HEXKEEP_SERVER__LISTEN", "[a", "server.listen: this is not YAML"),
-            ("HEXKEEP_SERVER__LISTEN", "{a: 1, a: 2}", "server.listen: this key was already given"),
+            ("HEXKEEP_SERVER____LISTEN", "x", "invalid name of an override"),
+            ("HEXKEEP_SERVER__", "x", "invalid name of an override"),
+            ("HEXKEEP_server__listen", "x", "invalid name of an override"),
+            ("HEXKEEP_REPOSITORIES__ACME__URL", "x", "there is no repository with this key in the configuration file"),
+            ("HEXKEEP_REPOSITORIES__A_B__URL", "x", "`a-b` and `a_b` have the same spelling"),
+            ("HEXKEEP_SERVER__LISTEN", "[a", "server.listen: this is not valid YAML"),
+            ("HEXKEEP_SERVER__LISTEN", "{a: 1, a: 2}", "server.listen: this key is already in line"),
         ] {
             let error = read(text, &[(name, value)], &["server", "listen"]).unwrap_err();
             let start = format!("environment variable {name}: {expected}");

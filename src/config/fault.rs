@@ -1,6 +1,7 @@
-//! Everything that can be wrong with a configuration, as a sentence that says what to do.
+//! All problems of a configuration, each with a sentence that says what is wrong and what to write instead.
 //!
-//! No sentence may hold a secret: values of `credentials`, URLs and the content of referenced files are never quoted.
+//! A sentence must not contain secrets: values of `credentials`, URLs and the content of referenced files are never
+//! quoted.
 
 use std::io;
 
@@ -11,384 +12,394 @@ use crate::trust::KeyError;
 use super::fields::enumerate;
 use super::problem::Excerpt;
 
-/// What is wrong with one value.
+/// The problem with a value.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     // The text as a whole.
     /// The configuration file cannot be read.
-    #[error("the file cannot be read: {0}; give a readable YAML file with --config or HEXKEEP_CONFIG")]
+    #[error("cannot read the file: {0}; use a readable YAML file with --config or HEXKEEP_CONFIG")]
     UnreadableConfig(#[source] io::Error),
-    /// Not UTF-8.
+    /// The file is not UTF-8.
     #[error("the file is not UTF-8 text; save it as UTF-8")]
     NotUtf8,
-    /// Too many bytes.
-    #[error("the text is longer than {max} bytes; a configuration is never that long")]
+    /// The text is too long.
+    #[error("the text is longer than {max} bytes; shorten it")]
     TextTooLong { max: usize },
-    /// Too many nodes.
-    #[error("the document has more than {max} values; a configuration never needs that many")]
+    /// There are too many values.
+    #[error("the document has more than {max} values; remove some")]
     TooManyNodes { max: usize },
-    /// Too many levels.
-    #[error("the document is nested deeper than {max} levels; no key lies that deep")]
+    /// There are too many levels.
+    #[error("the document is nested deeper than {max} levels; no key is that deep")]
     TooDeep { max: usize },
-    /// The parser's own words.
-    #[error("this is not YAML: {0}; check indentation, quotes and brackets here and in the line before")]
+    /// The text is not valid YAML, with the message of the parser.
+    #[error("this is not valid YAML: {0}; check indentation, quotes and brackets here and in the line before")]
     Syntax(Excerpt),
-    /// `---` in the middle.
-    #[error("the file holds more than one document; keep one and take out the `---` before the other")]
+    /// There is a `---` in the middle of the file.
+    #[error("the file has more than one YAML document; remove the `---` and the other document")]
     SeveralDocuments,
-    /// A key given twice.
-    #[error("this key was already given in line {first_line}; keep one of the two")]
+    /// A key is used twice.
+    #[error("this key is already in line {first_line}; remove one of the two")]
     DuplicateKey { first_line: usize },
-    /// A list or a table as key.
-    #[error("keys are plain texts here; a list, a table or an alias cannot be one")]
+    /// A key is not a text.
+    #[error("a key must be a plain text; it cannot be a list, a table or an alias")]
     KeyNotText,
-    /// `<<`
-    #[error("merge keys (`<<`) are not understood; write the values out")]
+    /// A merge key `<<`.
+    #[error("merge keys (`<<`) are not supported; write the values here")]
     MergeKey,
-    /// `&x`
+    /// An anchor `&x`.
     #[error(
-        "anchors (`&name`) are not understood; write the value out where it is wanted, and quote a text that begins with `&`"
+        "anchors (`&name`) are not supported; write the value in each place, and put a text that begins with `&` in quotes"
     )]
     Anchor,
-    /// `*x`
-    #[error("aliases (`*name`) are not understood; write the value out, and quote a text that begins with `*`")]
+    /// An alias `*x`.
+    #[error("aliases (`*name`) are not supported; write the value here, and put a text that begins with `*` in quotes")]
     Alias,
-    /// `!!str`
-    #[error("tags (`!name`) are not understood; write the value out, and quote a text that begins with `!`")]
+    /// A tag such as `!!str`.
+    #[error(
+        "tags (`!name`) are not supported; write the value without a tag, and put a text that begins with `!` in quotes"
+    )]
     Tag,
 
     // Kinds of values.
-    /// A list or table where a scalar belongs.
-    #[error("expected a single value, found a list or a table")]
+    /// A list or table in place of a single value.
+    #[error("expected a single value, but found a list or a table")]
     ExpectedText,
-    /// No list.
+    /// Not a list.
     #[error("expected a list, such as [a, b]")]
     ExpectedList,
-    /// No table.
-    #[error("expected a table of keys and values")]
+    /// Not a table.
+    #[error("expected a table, with keys and values")]
     ExpectedTable,
-    /// Null where there is no "none".
-    #[error("the key has no value; write one, or take the key out to get the default")]
+    /// An empty value where one is required.
+    #[error("the key has no value; write one, or remove the key to use the default")]
     NoValue,
-    /// A number or truth value in quotes.
-    #[error("in quotes this is a text; take the quotes off")]
+    /// A number or boolean in quotes.
+    #[error("expected a number or `true` or `false`, but found a text in quotes; remove the quotes")]
     Quoted,
 
     // Keys.
-    /// A mirror without its rhythm.
-    #[error("a mirror needs a schedule, such as `schedule: 15m`")]
+    /// A mirror without a schedule.
+    #[error("this key is missing; write the time between runs of the mirror, such as `schedule: 15m`")]
     MissingSchedule,
-    /// Something is to be fetched ahead of time from an upstream that is never asked.
-    #[error("with `network: offline` the upstream is never asked; take `{0}` out, or let it be asked")]
+    /// Background downloads from an upstream to which no requests are sent.
+    #[error("with `network: offline` no requests are sent to the upstream; remove `{0}`, or change `network`")]
     OfflineFetch(&'static str),
-    /// Nobody knows this key.
+    /// The key is unknown.
     #[error("unknown key; {}", match guess {
         Some(guess) => format!("did you mean `{guess}`?"),
-        None => format!("the keys here are {}", enumerate(known.iter().copied())),
+        None => format!("use one of {}", enumerate(known.iter().copied())),
     })]
     UnknownKey { guess: Option<&'static str>, known: Vec<&'static str> },
 
     // Scalars.
-    /// Not one of the words allowed.
+    /// Not one of the allowed words.
     #[error("{found} is not allowed here; write one of {}", enumerate(choices.iter().copied()))]
     Choice { found: Excerpt, choices: Vec<&'static str> },
-    /// No number.
-    #[error("{0} is not a whole number; write digits alone, without a zero in front")]
+    /// Not a number.
+    #[error("{0} is not a whole number; write only digits, without leading zeros")]
     Number(Excerpt),
-    /// No boolean.
-    #[error("{0} is neither `true` nor `false`")]
+    /// Not a boolean.
+    #[error("{0} is not allowed here; write `true` or `false`")]
     Boolean(Excerpt),
-    /// No duration.
+    /// Not a duration.
     #[error("{0} is not a duration; write numbers with units, such as 500ms, 30s, 5m, 1h 30m or 30d")]
     Duration(Excerpt),
-    /// No size.
+    /// Not a size.
     #[error("{0} is not a size; write a number of bytes with a unit, such as 512MiB or 50GiB")]
     Size(Excerpt),
-    /// Outside its bounds.
+    /// Out of bounds.
     #[error("{found} is out of bounds; write a value from {min} to {max}")]
     Bounds { found: Excerpt, min: String, max: String },
-    /// No repository name.
+    /// Not a name of a repository, package or policy.
     #[error("{0}")]
     Name(#[source] NameError),
-    /// No socket address.
-    #[error("{0} is not an address; write IP:PORT, such as 127.0.0.1:4000 or \"[::1]:4000\" (in quotes)")]
+    /// Not a socket address.
+    #[error("{0} is not an address; write IP:PORT, such as 127.0.0.1:4000 or \"[::1]:4000\" (with the quotes)")]
     Address(Excerpt),
-    /// No network.
+    /// Not a network.
     #[error("{0} is not a network; write a CIDR such as 10.0.0.0/8, or a single IP address")]
     Network(Excerpt),
-    /// No host name.
-    #[error("{0} is not a host name; write it without scheme, port and path, such as hex.example.com")]
+    /// Not a host name.
+    #[error("{0} is not a host name; write a name without scheme, port and path, such as hex.example.com")]
     Host(Excerpt),
-    /// Not a URL at all.
-    #[error("this is not a URL that can be used; write one such as {example}")]
+    /// Not a valid URL.
+    #[error("this is not a valid URL; write a URL such as {example}")]
     Url { example: &'static str },
-    /// `ftp:`
-    #[error("this is not a URL of a scheme that can be used here; begin it with {}", enumerate(allowed.iter().copied()))]
+    /// A URL with another scheme, such as `ftp:`.
+    #[error("the URL has no supported scheme; begin it with {}", enumerate(allowed.iter().copied()))]
     UrlScheme { allowed: &'static [&'static str] },
-    /// `user:password@`
-    #[error("a user name or password does not belong into this URL; take it out and use `credentials`")]
+    /// A URL with `user:password@`, where `credentials` are possible.
+    #[error("the URL must not contain a user name or password; remove them and use `credentials`")]
     UrlUserInfo,
-    /// `user:password@` where there is nothing to use instead.
-    #[error("a user name or password does not belong into this URL; take it out")]
+    /// A URL with `user:password@`, where no credentials are possible.
+    #[error("the URL must not contain a user name or password; remove them")]
     PublicUrlUserInfo,
-    /// `?` or `#`
-    #[error("a query (`?`) or a fragment (`#`) does not belong into this URL; take it out")]
+    /// A URL with `?` or `#`.
+    #[error("the URL must not contain a query (`?`) or a fragment (`#`); remove it")]
     UrlQuery,
-    /// A path where only an authority makes sense.
-    #[error("a path does not belong into the URL of a proxy; end it after the port")]
+    /// The URL of a proxy with a path.
+    #[error("the URL of a proxy must not contain a path; end it after the port")]
     ProxyPath,
-    /// Globset's own words.
+    /// Not a pattern, with the message of the crate globset.
     #[error(
-        "{pattern} is not a pattern: {reason}; patterns are made of name characters, `*`, `?` and classes like `[a-f]`"
+        "{pattern} is not a valid pattern: {reason}; use characters of names, `*`, `?` and classes such as `[a-f]`"
     )]
     Pattern { pattern: Excerpt, reason: Excerpt },
-    /// Globset cannot join the patterns.
-    #[error("these patterns are too many or too large together ({0}); use fewer or shorter ones")]
+    /// The patterns cannot be combined.
+    #[error("the patterns are too many or too long ({0}); use fewer or shorter ones")]
     Patterns(Excerpt),
-    /// `include: []`
-    #[error("an empty list would serve nothing; name patterns, or take the key out to serve every package")]
+    /// An empty `include`.
+    #[error("with an empty list, no package would be served; write patterns, or remove the key to serve every package")]
     IncludesNothing,
 
     // Files.
-    /// Characters that no file name has.
-    #[error("this is not a path; take the control characters out")]
+    /// A path with control characters.
+    #[error("this is not a path; remove the control characters")]
     Path,
-    /// Not there, or not for us.
+    /// The file does not exist or cannot be read.
     #[error(
-        "{path} cannot be read: {source}; give a readable file (a relative path starts at the configuration's folder)"
+        "cannot read {path}: {source}; write the path of a readable file (a relative path starts at the folder of the \
+         configuration file)"
     )]
     UnreadableFile { path: Excerpt, source: io::Error },
-    /// A folder or device.
-    #[error("{0} is not a file; give the path of a file")]
+    /// The path of a folder or device.
+    #[error("{0} is not a file; write the path of a file")]
     NotAFile(Excerpt),
-    /// Nothing in it.
-    #[error("{0} is empty")]
+    /// The file is empty.
+    #[error("the file {0} is empty; write the path of another file")]
     EmptyFile(Excerpt),
-    /// Too much in it.
-    #[error("{path} is longer than {max} bytes; it cannot be what is asked for here")]
+    /// The file is too long.
+    #[error("the file {path} is longer than {max} bytes; check that it is the right file")]
     LongFile { path: Excerpt, max: u64 },
-    /// Not UTF-8.
-    #[error("{0} is not text; give a file of UTF-8 text")]
+    /// The file is not UTF-8.
+    #[error("the file {0} is not UTF-8 text; write the path of a text file")]
     BinaryFile(Excerpt),
 
     // Server.
-    /// Two listeners on one address.
-    #[error("`listen` and `ops_listen` are both {0}; give each an address of its own")]
+    /// The two listeners have the same address.
+    #[error("`listen` and `ops_listen` are both {0}; use two different addresses")]
     SameListen(Excerpt),
-    /// Only one of two files.
-    #[error("this key is missing; TLS needs both `cert` and `key`, the paths of two PEM files")]
+    /// One of two files is missing.
+    #[error("this key is missing; write both `cert` and `key`, the paths of two PEM files")]
     MissingTlsFile,
 
     // Signing.
-    /// No `id`.
-    #[error("this key is missing; give the signing key an id such as k1")]
+    /// The key `id` is missing.
+    #[error("this key is missing; write an id for the signing key, such as k1")]
     MissingKeyId,
-    /// A bad `id`.
+    /// An invalid `id`.
     #[error(
-        "{0} is not an id of a signing key; write 1 to 32 of a-z, 0-9, `_` and `-`, beginning with a letter or digit"
+        "{0} is not a valid id of a signing key; write 1 to 32 characters of a-z, 0-9, `_` and `-`, beginning with a letter or \
+         digit"
     )]
     KeyId(Excerpt),
-    /// Two keys of one id.
-    #[error("another signing key has the id {0}; give each an id of its own")]
+    /// Two keys with the same id.
+    #[error("another signing key has the id {0}; write a different id")]
     DuplicateKeyId(Excerpt),
     /// An empty list of keys.
-    #[error("the list is empty; give at least one signing key, such as {{ id: k1 }}, or take the key out")]
+    #[error("the list is empty; write at least one signing key, such as {{ id: k1 }}, or remove the key `keys`")]
     NoSigningKeys,
-    /// `active` names none.
+    /// `active` is not the id of a key.
     #[error("{active} is not the id of a signing key; set `active` to one of {}", enumerate(known.iter().map(String::as_str)))]
     ActiveKey { active: Excerpt, known: Vec<String> },
 
     // Bundles.
-    /// No fingerprint.
+    /// Not a fingerprint.
     #[error(
-        "{0} is not the fingerprint of a bundle key; write what `hexkeep bundle key` prints where the bundles are made: \
-         SHA256: and 43 characters"
+        "{0} is not the fingerprint of a bundle key; write the output of `hexkeep bundle key` on the server that creates the \
+         bundles: SHA256: and 43 characters"
     )]
     BundleKey(Excerpt),
 
     // Repositories.
     /// An empty table of repositories.
-    #[error("there is no repository; configure at least one, or take the key out to get hexpm")]
+    #[error("the table is empty; add a repository, or remove the key to get the default repository hexpm")]
     NoRepositories,
-    /// No such default repository.
+    /// The default repository does not exist.
     #[error("{name} is not a repository of this configuration; set `default_repository` to one of {}", enumerate(known.iter().map(String::as_str)))]
     DefaultRepository { name: Excerpt, known: Vec<String> },
-    /// A key that clients or people mean something else by.
-    #[error("`{0}` is kept for the pages of this server below `/{0}`; give the repository another key")]
+    /// A key that is reserved.
+    #[error("`{0}` is reserved for the web pages of this server at `/{0}`; use another key for the repository")]
     KeptKey(&'static str),
-    /// The key hexpm on another repository.
+    /// The key hexpm for another repository than the default one.
     #[error(
-        "the default repository `{default}` is what clients call hexpm (its `name` is hexpm), so no other repository may have this key; rename this one, for example to `upstream`"
+        "the default repository `{default}` has the name hexpm, so no other repository can have the key hexpm; use another key for this repository, for example `upstream`"
     )]
     HexpmTaken { default: String },
-    /// No `type`.
+    /// The key `type` is missing.
     #[error("this key is missing; write `type: remote`, `type: local` or `type: virtual`")]
     MissingType,
-    /// No `url`.
+    /// The key `url` is missing.
     #[error("this key is missing; write the base URL of the upstream, such as https://repo.hex.pm")]
     MissingUrl,
-    /// A host twice.
-    #[error("the host {host} already belongs to {first}; a host serves one repository")]
+    /// A host is used twice.
+    #[error("the host {host} is already used by {first}; a host can serve only one repository")]
     DuplicateHost { host: Excerpt, first: String },
-    /// No `public_key` and no way to know it.
+    /// The key `public_key` is missing, and there is no default.
     #[error(
-        "this key is missing; nothing can be verified without the upstream's public key. Get it with: curl -o KEY.pem {url}/public_key, compare its fingerprint with the operator's, and write `public_key: KEY.pem`"
+        "this key is missing; packages cannot be verified without the public key of the upstream. Download it with: curl -o KEY.pem {url}/public_key, compare its fingerprint with that from the operator, and write `public_key: KEY.pem`"
     )]
     MissingPublicKey { url: String },
     /// An empty list of public keys.
-    #[error("the list is empty; give at least one public key: `hexpm`, a PEM text or the path of a PEM file")]
+    #[error("the list is empty; write at least one public key: `hexpm`, a PEM text or the path of a PEM file")]
     NoPublicKeys,
-    /// A key twice.
-    #[error("this public key was already given; keep one of the two")]
+    /// A public key is used twice.
+    #[error("this public key is already in the list; remove one of the two")]
     DuplicatePublicKey,
-    /// An inline PEM text or a file that is no key.
-    #[error("{from} holds no usable public key: {source}")]
+    /// An inline PEM text or a file is not a public key.
+    #[error("{from} is not a valid public key: {source}")]
     PublicKey { from: KeyOrigin, source: KeyError },
-    /// Neither or both of `env` and `file`.
-    #[error("write exactly one of `env: NAME` (an environment variable) and `file: PATH`")]
+    /// None or both of `env` and `file`.
+    #[error(
+        "the source of the credential is missing or ambiguous; write either `env: NAME` (an environment variable) or `file: PATH`"
+    )]
     CredentialSource,
-    /// No such variable. Its name is not quoted: people write the secret itself here.
-    #[error("there is no environment variable of this name; set it to the value of the Authorization header")]
+    /// The variable does not exist. Its name is not quoted, because people sometimes write the secret itself here.
+    #[error("there is no environment variable with this name; set it to the value of the Authorization header")]
     MissingVariable,
-    /// The variable or file holds nothing.
-    #[error("the credential found there is empty; it is the value of the Authorization header")]
+    /// The variable or file is empty.
+    #[error("the credential is empty; write the value of the Authorization header to the variable or file")]
     EmptyCredential,
-    /// The credential does not fit into a header.
-    #[error("the credential found there cannot be sent; it must be one line of at most {max} printable ASCII characters", max = super::bounds::MAX_CREDENTIAL_BYTES)]
+    /// The credential is not a valid header value.
+    #[error("the credential is not valid in a header; use one line of at most {max} printable ASCII characters", max = super::bounds::MAX_CREDENTIAL_BYTES)]
     UnfitCredential,
     /// A key of another type of repository.
-    #[error("this key belongs to repositories of type {}, and this one is of type `{found}`; take it out", belongs.iter().map(|one| format!("`{one}`")).collect::<Vec<_>>().join(" or "))]
+    #[error("this key is only for repositories of type {}, but this repository is of type `{found}`; remove the key", belongs.iter().map(|one| format!("`{one}`")).collect::<Vec<_>>().join(" or "))]
     OtherType { belongs: Vec<&'static str>, found: &'static str },
-    /// No name of an organization.
-    #[error("{0} is not a name of an organization; write 2 to 64 of a-z, 0-9 and `_`")]
+    /// Not a name of an organization.
+    #[error("{0} is not a valid name of an organization; write 2 to 64 characters of a-z, 0-9 and `_`")]
     Organization(Excerpt),
-    /// No such repository for a dependency.
-    #[error("{0} is not a repository of this configuration")]
+    /// The repository does not exist.
+    #[error("{0} is not a repository of this configuration; write the key of a repository")]
     UnknownRepository(Excerpt),
 
-    /// A virtual repository of nothing.
-    #[error("a virtual repository has at least one member; list the keys of repositories in order of priority")]
+    /// A virtual repository without members.
+    #[error("a virtual repository needs at least one member; write the keys of repositories in order of priority")]
     NoMembers,
-    /// Its own member.
-    #[error("a virtual repository cannot be its own member; take it out")]
+    /// A virtual repository that is its own member.
+    #[error("a virtual repository cannot be its own member; remove it from the list")]
     SelfMember,
-    /// A ring of virtual repositories.
-    #[error("these virtual repositories are members of one another: {}; take one of them out", path.join(" -> "))]
+    /// A cycle of virtual repositories.
+    #[error("these virtual repositories are members of each other: {}; remove one of them", path.join(" -> "))]
     MemberCycle { path: Vec<String> },
-    /// A member twice.
-    #[error("{member} is already a member, at {first}; keep one of the two")]
+    /// A member is listed twice.
+    #[error("{member} is already a member, at {first}; remove one of the two")]
     DuplicateMember { member: Excerpt, first: String },
-    /// A member without its repository.
+    /// The repository of a member is missing.
     #[error("this key is missing; write the key of the repository that is the member")]
     MissingMember,
-    /// Nothing can be published there.
+    /// `deploy_to` is not a local member.
     #[error(
-        "{0} is no local repository among the members; name one, or take the key out, and nothing can be published here"
+        "{0} is not a local repository in `members`; write the key of one, or remove this key to disable publishing here"
     )]
     DeployTo(Excerpt),
-    /// No member.
-    #[error("{0} is not among the members of this repository")]
+    /// Not a member.
+    #[error("{0} is not in `members` of this repository; write the key of a member")]
     NotAMember(Excerpt),
     /// `merge_across` without `merge: release`
-    #[error("this means something with `merge: release` alone: otherwise the releases of a package are never united")]
+    #[error("this key requires `merge: release`; change `merge`, or remove this key")]
     MergeAcross,
-    /// No such view.
-    #[error("{0} is no virtual repository that has this one as a member")]
-    PublishView(Excerpt),
-    /// Hidden and asked for.
+    /// `publish_view` is not a virtual repository with this member.
     #[error(
-        "this repository answers {at} and would be unreachable with `direct: false`, which is the default of a member of a virtual repository that has a `policy` or a `reserve`; write `direct: true`, or make the virtual repository answer there"
+        "{0} is not a virtual repository with this repository as a member; write the key of one, or remove this key"
+    )]
+    PublishView(Excerpt),
+    /// A repository that must be reachable has `direct: false`.
+    #[error(
+        "this repository is served {at}, which is impossible with `direct: false`, the default for members of a virtual repository with a `policy` or a `reserve`; write `direct: true`, or serve the virtual repository there instead"
     )]
     NotDirect { at: String },
     // Policies.
-    /// `advisories` without a dump.
+    /// The key `osv` is missing.
     #[error(
-        "this key is missing; write the path or the URL of a dump in the format of OSV, such as `osv: ./hex-osv.zip`"
+        "this key is missing; write the path or URL of an advisory dump in OSV format, such as `osv: ./hex-osv.zip`"
     )]
     MissingOsv,
-    /// A URL of no file.
-    #[error(
-        "this is the URL of a server and of no file; write that of the dump, such as `https://example.com/Hex/all.zip`"
-    )]
+    /// A URL without a file name.
+    #[error("the URL has no file name; write the URL of the dump, such as `https://example.com/Hex/all.zip`")]
     OsvUrl,
-    /// A dump that is none.
-    #[error("this is no dump of advisories in the format of OSV: {0}")]
+    /// The file is not a dump.
+    #[error("this is not an advisory dump in OSV format: {0}; use another file")]
     OsvDump(Excerpt),
-    /// No such policy.
+    /// The policy does not exist.
     #[error("there is no policy {name}; {}", match known.as_slice() {
-        [] => "write it under `policies`".to_owned(),
+        [] => "add it under `policies`".to_owned(),
         known => format!("the policies are {}", enumerate(known.iter().map(String::as_str))),
     })]
     UnknownPolicy { name: Excerpt, known: Vec<String> },
-    /// A policy that says nothing about the repository that names it.
+    /// The policy of a repository has no rules for it.
     #[error(
-        "the policy {policy} has no rules for {}; write them under `repositories` of the policy",
+        "the policy {policy} has no rules for {}; add rules under `repositories` of the policy",
         enumerate(repositories.iter().map(String::as_str))
     )]
     PolicyWithoutRules { policy: Excerpt, repositories: Vec<String> },
-    /// No `mode`.
-    #[error("this key is missing; write `mode: dry_run` to see what would be held, or `mode: enforce` to hold it")]
+    /// The key `mode` is missing.
+    #[error(
+        "this key is missing; write `mode: dry_run` to only report releases that would be held, or `mode: enforce` to hold them"
+    )]
     MissingMode,
-    /// No rules at all.
-    #[error("a policy without repositories holds nothing; write the keys of repositories, each with its rules")]
+    /// The policy has no rules.
+    #[error("a policy without repositories has no effect; write the keys of repositories, each with its rules")]
     PolicyWithoutRepositories,
-    /// What a rule says of what is written for it.
+    /// The message of a rule about its value.
     #[error("{0}")]
     Rule(&'static str),
-    /// What is said of a text, behind it.
+    /// A text, followed by a message about it.
     #[error("{found} {sentence}")]
     Text { found: Excerpt, sentence: &'static str },
-    /// No requirement.
-    #[error("{0}; requirements are written as in mix.exs, such as `~> 1.7` or `>= 1.0.0 and < 2.0.0`")]
+    /// Not a version requirement.
+    #[error("{0}; write a requirement as in mix.exs, such as `~> 1.7` or `>= 1.0.0 and < 2.0.0`")]
     Requirement(#[source] RequirementError),
-    /// A requirement that contradicts itself.
-    #[error("no version satisfies {0}")]
+    /// A requirement that no version can meet.
+    #[error("no version can match {0}; change the requirement")]
     RequirementNever(Excerpt),
     /// Neither `hold` nor a table.
     #[error(
         "{0} is not allowed here; write `hold`, or a table such as {{cooldown: keep, licenses: hold, advisories: 14d}}"
     )]
     Locked(Excerpt),
-    /// A key that was divided.
-    #[error("this key has become one for each rule; write `cooldown`, `freeze` and `licenses`")]
+    /// A key of an earlier version that is now three keys.
+    #[error("this key was replaced by one key for each rule; write `cooldown`, `freeze` and `licenses`")]
     TimeRules,
-    /// No grace.
+    /// Not a grace period.
     #[error("{0} is not allowed here; write `keep`, `hold` or a time such as 14d, 2w or 1mo")]
     Grace(Excerpt),
-    /// Not exactly one effect.
+    /// None or several effects in an override.
     #[error(
-        "write exactly one of `allow: PACKAGE`, `deny: PACKAGE`, `ignore_advisory: ID`, `ignore_retirement: REASON` and `ignore_cooldown: true`"
+        "an override needs exactly one effect; write one of `allow: PACKAGE`, `deny: PACKAGE`, `ignore_advisory: ID`, `ignore_retirement: REASON` and `ignore_cooldown: true`"
     )]
     OverrideEffect,
-    /// `package` where it is missing or doubled.
+    /// `package` is missing, or not allowed.
     #[error(
-        "`package: NAME` belongs to `ignore_advisory`, `ignore_retirement` and `ignore_cooldown`, and to them alone"
+        "write `package: NAME` together with `ignore_advisory`, `ignore_retirement` or `ignore_cooldown`, and only with these"
     )]
     OverridePackage,
-    /// An override for nothing.
-    #[error("this override can never count: {0}")]
+    /// An override without an effect.
+    #[error("this override never has an effect: {0}; change or remove it")]
     OverrideNever(&'static str),
-    /// Too long, or more than a line.
+    /// A text is too long, or has more than one line.
     #[error("this text is too long or has more than one line; write at most {max} characters on one line")]
     Line { max: usize },
 
     // Environment.
-    /// `HEXKEEP_A____B`
+    /// An invalid name of an override, such as `HEXKEEP_A____B`.
     #[error(
-        "this is no override; write its name as HEXKEEP_SECTION__KEY, in capitals and with two underscores between levels"
+        "invalid name of an override; write HEXKEEP_SECTION__KEY, in capitals and with two underscores between levels"
     )]
     OverrideName,
-    /// Repositories exist only in the file.
-    #[error("no repository of the configuration is called so; an override can change a repository and not make one")]
-    OverrideRepository,
-    /// Two repositories that are spelled alike in the environment.
+    /// An override for a repository that does not exist.
     #[error(
-        "{first} and {second} are spelled alike in the environment, so an override cannot tell them apart; change the file instead"
+        "there is no repository with this key in the configuration file; an override can only change existing repositories"
+    )]
+    OverrideRepository,
+    /// Two repositories have the same spelling in the environment.
+    #[error(
+        "{first} and {second} have the same spelling in environment variables, so this override is ambiguous; change the configuration file instead"
     )]
     OverrideAmbiguous { first: Excerpt, second: Excerpt },
 }
 
-/// Where a public key was looked for.
+/// The place of a public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyOrigin {
     /// In the configuration.

@@ -1,17 +1,18 @@
-//! Walking a tree: tables are opened, keys asked for, what nobody asked for is refused.
+//! Reads the tree: opens tables, reads keys, and refuses keys that were not read.
 //!
-//! No reader stops at a problem: it reports, and hands back nothing or the default, so one run finds everything.
+//! A reader does not stop at a problem: it reports it and returns `None` or the default, so that one run finds all
+//! problems.
 
 use super::fault::Fault;
 use super::problem::{Excerpt, Place, Problems, child_path};
 use super::tree::{Entry, Node, Value};
 
-/// A value together with its path; the readers of `config::read` turn it into what the key stands for.
+/// A value with its path. The readers in `config::read` convert it to a type.
 #[derive(Clone, Debug)]
 pub(super) struct Field<'t> {
     pub(super) path: String,
     pub(super) node: &'t Node,
-    /// Where the key stands, or the value itself in a list.
+    /// Place of the key, or of the value itself in a list.
     place: &'t Place,
     pub(super) problems: &'t Problems,
 }
@@ -24,7 +25,7 @@ impl<'t> Field<'t> {
 
     /// Reports `fault` at the value.
     pub(super) fn fault(&self, fault: Fault) {
-        // The place of an empty value is wherever the next token happened to begin.
+        // The parser reports the next token as the place of an empty value.
         let place = if self.node.is_null() { self.place } else { &self.node.place };
         self.problems.add(self.path.as_str(), place, fault);
     }
@@ -34,12 +35,12 @@ impl<'t> Field<'t> {
         self.problems.add(self.path.as_str(), self.place, fault);
     }
 
-    /// The value, or its fault reported.
+    /// Returns the value, or reports the fault.
     pub(super) fn check<T>(&self, result: Result<T, Fault>) -> Option<T> {
         result.map_err(|fault| self.fault(fault)).ok()
     }
 
-    /// A scalar that is not null, quoted or not. Nothing in quotes is nothing, too: no key means anything by it.
+    /// A scalar that is not null, quoted or not. An empty text in quotes counts as no value, too.
     pub(super) fn text(&self) -> Option<&'t str> {
         match &self.node.value {
             Value::Scalar { text, .. } if text.is_empty() || self.node.is_null() => self.fault(Fault::NoValue),
@@ -50,7 +51,7 @@ impl<'t> Field<'t> {
         None
     }
 
-    /// A scalar that is neither null nor quoted: a number or a truth value.
+    /// A scalar that is neither null nor quoted: a number or a boolean.
     pub(super) fn plain(&self) -> Option<&'t str> {
         let text = self.text()?;
         match &self.node.value {
@@ -62,7 +63,7 @@ impl<'t> Field<'t> {
         }
     }
 
-    /// The items of a list, each read with `read`; items that cannot be read are left out (and reported).
+    /// Reads the items of a list with `read`. Items with problems are reported and left out.
     pub(super) fn list<T>(&self, mut read: impl FnMut(&Field<'t>) -> Option<T>) -> Option<Vec<T>> {
         match &self.node.value {
             Value::List(items) => {
@@ -80,12 +81,12 @@ impl<'t> Field<'t> {
         None
     }
 
-    /// A list was written, with nothing in it.
+    /// Whether the value is an empty list.
     pub(super) fn is_empty_list(&self) -> bool {
         matches!(&self.node.value, Value::List(items) if items.is_empty())
     }
 
-    /// The keys and values of a table; null is a table without any.
+    /// The keys and values of a table; null counts as an empty table.
     pub(super) fn entries(&self) -> Option<&'t [Entry]> {
         match &self.node.value {
             Value::Table(entries) => return Some(entries),
@@ -107,7 +108,7 @@ impl<'t> Field<'t> {
         })
     }
 
-    /// The value of `entry`, which is one of this table's.
+    /// The value of `entry`, an entry of this table.
     pub(super) fn child(&self, entry: &'t Entry) -> Field<'t> {
         Field {
             path: child_path(&self.path, &entry.key),
@@ -118,7 +119,7 @@ impl<'t> Field<'t> {
     }
 }
 
-/// A table being read; [`Section::finish`] refuses what was not asked for.
+/// A table that is being read. [`Section::finish`] refuses keys that were not read.
 #[derive(Debug)]
 pub(super) struct Section<'t> {
     pub(super) path: String,
@@ -129,13 +130,13 @@ pub(super) struct Section<'t> {
 }
 
 impl<'t> Section<'t> {
-    /// The table that `field` is; an empty one where it is something else, which is reported.
+    /// Opens the table in `field`. If it is not a table, reports this and returns an empty table.
     pub(super) fn of(field: &Field<'t>) -> Self {
         let entries = field.entries().unwrap_or_default();
         Self { path: field.path.clone(), place: field.place, entries, asked: Vec::new(), problems: field.problems }
     }
 
-    /// The value of `key` if the key is there.
+    /// The value of `key`, if the key exists.
     pub(super) fn field(&mut self, key: &'static str) -> Option<Field<'t>> {
         self.asked.push(key);
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
@@ -147,17 +148,17 @@ impl<'t> Section<'t> {
         })
     }
 
-    /// The value of `key`; `default` where the key is missing (or wrong, and reported).
+    /// The value of `key`; `default` if the key is missing, or has a problem that was reported.
     pub(super) fn get<T>(&mut self, key: &'static str, default: T, read: impl FnOnce(&Field<'t>) -> Option<T>) -> T {
         self.field(key).and_then(|field| read(&field)).unwrap_or(default)
     }
 
-    /// The value of `key`; nothing where the key is missing or null.
+    /// The value of `key`; `None` if the key is missing or null.
     pub(super) fn optional<T>(&mut self, key: &'static str, read: impl FnOnce(&Field<'t>) -> Option<T>) -> Option<T> {
         self.field(key).filter(|field| !field.node.is_null()).and_then(|field| read(&field))
     }
 
-    /// The value of `key`; `missing` is reported where the key is not there.
+    /// The value of `key`; reports `missing` if the key does not exist.
     pub(super) fn require<T>(
         &mut self,
         key: &'static str,
@@ -171,7 +172,7 @@ impl<'t> Section<'t> {
         read(&field)
     }
 
-    /// The table under `key`; an empty one where the key is missing.
+    /// The table under `key`; an empty table if the key is missing.
     pub(super) fn section(&mut self, key: &'static str) -> Section<'t> {
         match self.field(key) {
             Some(field) => Section::of(&field),
@@ -185,27 +186,27 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// Reports `fault` under the path of `key`, at its value if it is there, else where the table begins.
+    /// Reports `fault` for `key`, at the place of its value, or of the table if the key does not exist.
     pub(super) fn fault(&self, key: &str, fault: Fault) {
         let entry = self.entries.iter().find(|entry| entry.key == key);
         let place = entry.map_or(self.place, |entry| &entry.value.place);
         self.problems.add(child_path(&self.path, key), place, fault);
     }
 
-    /// Reports `fault` at `key`, which is thereby asked for.
+    /// Reports `fault` for `key`, which then counts as read.
     pub(super) fn refuse(&mut self, key: &'static str, fault: Fault) {
         self.asked.push(key);
         self.fault(key, fault);
     }
 
-    /// Whether `key` is written, whatever its value.
+    /// Whether `key` exists, with any value.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
-    /// Refuses every key that was not asked for.
+    /// Reports every key that was not read.
     pub(super) fn finish(self) {
-        // What was looked at more than once is still one key.
+        // A key that was read twice is suggested only once.
         let mut known: Vec<&'static str> = Vec::new();
         for key in &self.asked {
             if !known.contains(key) {
@@ -225,14 +226,14 @@ impl<'t> Section<'t> {
     }
 }
 
-/// How many slips still make `known` a good guess.
+/// Maximum number of typing errors at which `known` is suggested.
 fn tolerance(known: &str) -> usize {
     (known.len() / 3).clamp(1, 3)
 }
 
-/// Edits (insert, delete, replace, swap of neighbours) that make `a` into `b`; case, `-` and `_` do not count.
+/// Number of edits (insert, delete, replace, swap neighbours) that convert `a` to `b`. Case, `-` and `_` are ignored.
 fn distance(a: &str, b: &str) -> usize {
-    // Keys are short; whoever wrote more than this did not mistype one.
+    // Keys are short. A longer text is not a typing error.
     const LONGEST: usize = 64;
     let fold = |text: &str| -> Vec<char> {
         text.chars().take(LONGEST).map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect()
@@ -255,7 +256,7 @@ fn distance(a: &str, b: &str) -> usize {
     last.last().copied().unwrap_or(usize::MAX)
 }
 
-/// A list of names as people write it.
+/// Formats a list of names for a sentence.
 pub(super) fn enumerate<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| Excerpt::new(name).to_string()).collect::<Vec<_>>().join(", ")
 }
@@ -294,7 +295,7 @@ mod tests {
             lines,
             [
                 "t:1:1: lisen: unknown key; did you mean `listen`?",
-                "t:2:1: nonsense: unknown key; the keys here are `listen`",
+                "t:2:1: nonsense: unknown key; use one of `listen`",
             ]
         );
     }

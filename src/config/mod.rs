@@ -1,8 +1,8 @@
-//! What may be configured, read from a file and the environment.
+//! The configuration, read from a file and the environment.
 //!
-//! Text → tree with places (`tree`) → overrides of the environment put in (`environment`) → every key read, checked and
-//! given its default (`compile`, by way of `walk` and `read`) → [`settings::Settings`]. No step stops at the first
-//! problem: [`load`] gives settings, or every problem at once. `show` turns settings back into a file.
+//! Text → tree with places (`tree`) → with overrides from the environment (`environment`) → every key read and checked,
+//! with its default (`compile`, using `fields` and `read`) → [`settings::Settings`]. No step stops at the first
+//! problem: [`load`] returns settings, or all problems at once. `show` converts settings back to a file.
 
 mod bounds;
 mod compile;

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, where, and how a list of it reads.
+//! Problems of a configuration with their places, and the format in which they are printed.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -6,12 +6,12 @@ use std::fmt;
 use super::fault::Fault;
 use crate::display_text::within_a_line;
 
-/// Where a value was written. The order is the order in which problems are printed.
+/// The place of a value. Problems are printed in the order of this type.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// The document as a whole.
     Document,
-    /// A position in the text, both counted from 1.
+    /// A position in the text. Line and column are counted from 1.
     Text {
         /// Line.
         line: usize,
@@ -22,33 +22,33 @@ pub enum Place {
     Environment(String),
 }
 
-/// One thing that has to be changed before the configuration can be used.
+/// One problem of a configuration.
 #[derive(Debug)]
 pub struct Problem {
     /// The YAML path, such as `repositories.hexpm.metadata_ttl`; empty for the document itself.
     pub path: String,
-    /// Where the value stands.
+    /// Place of the value.
     pub place: Place,
-    /// What is wrong with it.
+    /// The problem with the value.
     pub fault: Fault,
 }
 
-/// Collects problems while the rest of a configuration is still being read.
+/// Collects problems while a configuration is read.
 #[derive(Debug, Default)]
 pub(super) struct Problems(RefCell<Vec<Problem>>);
 
 impl Problems {
-    /// Remembers a problem.
+    /// Adds a problem.
     pub(super) fn add(&self, path: impl Into<String>, place: &Place, fault: Fault) {
         self.0.borrow_mut().push(Problem { path: path.into(), place: place.clone(), fault });
     }
 
-    /// What was collected, in the order of finding.
+    /// All problems in the order in which they were found.
     pub(super) fn into_vec(self) -> Vec<Problem> {
         self.0.into_inner()
     }
 
-    /// The error that names them all, or nothing if there are none.
+    /// The error with all problems, or `None` if there are none.
     pub(super) fn into_error(self, source_name: &str) -> Option<ConfigError> {
         let mut problems = self.into_vec();
         problems.sort_by(|a, b| (&a.place, &a.path).cmp(&(&b.place, &b.path)));
@@ -56,19 +56,19 @@ impl Problems {
     }
 }
 
-/// A configuration that cannot be used, with everything that is wrong with it.
+/// An invalid configuration, with all its problems.
 #[derive(Debug)]
 pub struct ConfigError {
-    /// What was read: a file name as given, or `built-in defaults`.
+    /// Name of the source: the file name as given, or `built-in defaults`.
     pub source_name: String,
-    /// At least one, in order of their places.
+    /// At least one problem, in the order of their places.
     pub problems: Vec<Problem>,
 }
 
 impl std::error::Error for ConfigError {}
 
 impl fmt::Display for ConfigError {
-    /// One line a problem: `FILE:LINE:COLUMN: PATH: SENTENCE`.
+    /// Writes one line for each problem: `FILE:LINE:COLUMN: PATH: SENTENCE`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
             if index > 0 {
@@ -88,22 +88,22 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// The path of `key` below `path`; a key that is not plain is quoted.
+/// The path of `key` below `path`. A key with special characters is quoted.
 pub(super) fn child_path(path: &str, key: &str) -> String {
     let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     let key = if plain { Excerpt::new(key).0 } else { Excerpt::new(key).to_string() };
     if path.is_empty() { key } else { format!("{path}.{key}") }
 }
 
-/// A piece of what was written, fit for one line of a message: shortened, what a line does not show escaped, in backquotes.
+/// A text from the configuration for a message: shortened, with special characters escaped, and in backquotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt(String);
 
 impl Excerpt {
-    /// Longest excerpt in characters: enough for any right value of a key that is quoted in messages.
+    /// Maximum length in characters: enough for any valid value that is quoted in messages.
     const MAX_CHARS: usize = 80;
 
-    /// The beginning of `text`.
+    /// Creates an excerpt from the beginning of `text`.
     pub(super) fn new(text: &str) -> Self {
         let mut short: String = text.chars().take(Self::MAX_CHARS).flat_map(within_a_line).collect();
         if text.chars().nth(Self::MAX_CHARS).is_some() {

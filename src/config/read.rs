@@ -1,4 +1,4 @@
-//! One reader for each kind of value.
+//! Readers for all kinds of values.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,7 +19,7 @@ use crate::hex::name::RepoName;
 use crate::size::ByteSize;
 
 impl Field<'_> {
-    /// The word for one of a few values.
+    /// Reads one of a few words.
     pub(super) fn choice<T: Choice>(&self) -> Option<T> {
         let text = self.text()?;
         self.check(T::from_word(text).ok_or_else(|| Fault::Choice { found: Excerpt::new(text), choices: T::words() }))
@@ -39,21 +39,21 @@ impl Field<'_> {
     pub(super) fn number(&self, bounds: &RangeInclusive<usize>) -> Option<usize> {
         let text = self.plain()?;
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        // Some readers of YAML take a zero in front for a number to the base of eight.
+        // Some YAML parsers read a number with a leading zero as octal.
         if !digits || (text.len() > 1 && text.starts_with('0')) {
             self.fault(Fault::Number(Excerpt::new(text)));
             return None;
         }
-        // What does not fit the type is out of any bounds.
+        // A number that does not fit in the type is out of bounds.
         self.within(text.parse().unwrap_or(usize::MAX), bounds, |number| number.to_string())
     }
 
-    /// A limit: a number within bounds, or 0 for none.
+    /// Reads a limit: a number within bounds, or 0 for no limit.
     pub(super) fn number_limit(&self, bounds: &RangeInclusive<usize>) -> Option<usize> {
         if self.plain()? == "0" { Some(0) } else { self.number(bounds) }
     }
 
-    /// A limit: a size within bounds, or 0 for none.
+    /// Reads a limit: a size within bounds, or 0 for no limit.
     pub(super) fn size_limit(&self, bounds: &RangeInclusive<ByteSize>) -> Option<ByteSize> {
         let none = ByteSize::new(0);
         if self.text()?.parse() == Ok(none) { Some(none) } else { self.size(bounds) }
@@ -89,8 +89,8 @@ impl Field<'_> {
         self.check(text.parse().map_err(|_| Fault::Address(Excerpt::new(text))))
     }
 
-    /// A CIDR; a bare address is a network of one. A network of IPv4-mapped addresses (`::ffff:10.0.0.0/104`) is that of
-    /// the addresses that they stand for.
+    /// Reads a network in CIDR notation, or a single address. A network of IPv4-mapped addresses
+    /// (`::ffff:10.0.0.0/104`) is converted to the IPv4 network.
     pub(super) fn network(&self) -> Option<IpNet> {
         let text = self.text()?;
         let network = text.parse::<IpNet>().map(|network| network.trunc());
@@ -98,7 +98,7 @@ impl Field<'_> {
         self.check(network.map(canonical).map_err(|_| Fault::Network(Excerpt::new(text))))
     }
 
-    /// A host name in lower case.
+    /// Reads a host name, and converts it to lower case.
     pub(super) fn host(&self) -> Option<String> {
         let text = self.text()?;
         let host = text.to_ascii_lowercase();
@@ -109,32 +109,32 @@ impl Field<'_> {
         self.check(url::parse(self.text()?, schemes, example))
     }
 
-    /// A path made absolute; what lies there is not looked at.
+    /// Reads a path, and makes it absolute. The file need not exist.
     pub(super) fn path(&self, base: &Path) -> Option<PathBuf> {
         let text = self.text()?;
         if text.contains(char::is_control) {
             self.fault(Fault::Path);
             return None;
         }
-        // `components` takes the dots out: `./data` and `data` are one path.
+        // `components` removes single dots: `./data` and `data` are the same path.
         Some(base.join(text).components().collect())
     }
 
-    /// The absolute path of a file that exists, can be opened and is not empty.
+    /// Reads the path of a file that exists, can be opened and is not empty, and makes it absolute.
     pub(super) fn file(&self, base: &Path) -> Option<PathBuf> {
         let path = self.path(base)?;
         self.check(open(&path, &excerpt(&path)))?;
         Some(path)
     }
 
-    /// The text of the small file at `path`, which messages call `label`.
+    /// Reads the text of the small file at `path`. Messages use `label` as its name.
     pub(super) fn file_text(&self, path: &Path, label: &Excerpt) -> Option<String> {
         self.check(read_text(path, label))
     }
 }
 
 impl Field<'_> {
-    /// The content of the file at `path`, of at most `max` bytes.
+    /// Reads the file at `path`, of at most `max` bytes.
     pub(super) fn file_bytes(&self, path: &Path, max: usize) -> Option<Vec<u8>> {
         let label = excerpt(path);
         let max = max as u64;
@@ -156,10 +156,10 @@ pub(super) fn excerpt(path: &Path) -> Excerpt {
 
 fn open(path: &Path, label: &Excerpt) -> Result<File, Fault> {
     let unreadable = |source: io::Error| Fault::UnreadableFile { path: label.clone(), source };
-    // Looked at before it is opened: opening a pipe would wait for a writer.
+    // Check the type before opening the file: opening a pipe would wait for a writer.
     let meta = std::fs::metadata(path).map_err(unreadable)?;
     if !meta.is_file() {
-        // What is there is a path, and no secret that was written in its place.
+        // The path exists, so it is not a secret that was written here by mistake.
         return Err(Fault::NotAFile(excerpt(path)));
     }
     if meta.len() == 0 {

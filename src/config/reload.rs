@@ -1,11 +1,11 @@
-//! Which changes need a restart.
+//! Finds changes of the configuration that need a restart.
 
 use super::settings::Settings;
 
-/// The keys that differ between `old` and `new` and that a running server cannot take over, by their YAML paths.
+/// The YAML paths of keys that differ between `old` and `new` and that a reload cannot change.
 ///
-/// Sockets and the store stay open for the life of the process; the memory tier, the connection limit and the log's
-/// format are set up once. Everything else is swapped as a whole.
+/// Sockets and the store stay open until the process ends; the memory cache, the connection limit and the log format
+/// are set up once. Everything else is replaced as a whole.
 pub fn unreloadable_changes(old: &Settings, new: &Settings) -> Vec<&'static str> {
     let differs = [
         ("server.listen", old.server.listen != new.server.listen),

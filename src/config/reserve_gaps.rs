@@ -1,12 +1,12 @@
-//! Names that a `reserve` keeps for private members, and that patterns on the way to it leave out: said by
-//! `check-config`.
+//! Finds names that a `reserve` should keep for private members, but that other patterns exclude, so that a public
+//! member can serve them. `check-config` reports them.
 
 use super::settings::{CommonSettings, MemberSettings, NamePatterns, RepositorySettings, Settings, VirtualSettings};
 
-/// Patterns on the way from a virtual repository to the `reserve` of one below it.
+/// Patterns that apply between a virtual repository and the `reserve` of a virtual repository in it.
 #[derive(Clone)]
 struct ReserveGate<'s> {
-    /// Whose they are, as words.
+    /// Description of the patterns for a message.
     of: String,
     include: &'s NamePatterns,
     exclude: &'s NamePatterns,
@@ -18,7 +18,7 @@ impl ReserveGate<'_> {
     }
 }
 
-/// One sentence for each `reserve` that is cut, where a public member could answer a name of it.
+/// Adds a sentence to `found` for each `reserve` with names that a public member can serve.
 pub(super) fn cuts(settings: &Settings, found: &mut Vec<String>) {
     for composed in settings.repositories.values().filter_map(RepositorySettings::as_virtual) {
         for member in &composed.members {
@@ -89,15 +89,15 @@ fn sentence(
     let (of, reserve, key) = (&gate.of, &below.common.key, &top.common.key);
     let answering = answering?;
     Some(format!(
-        "repositories.{key}.members: `reserve` of `{reserve}` names {}, and {of} leave such names out; so the public \
-         member `{answering}` of `{key}` can answer them; change the patterns, or write these names under `reserve` of \
-         `{key}`, too",
+        "repositories.{key}.members: `reserve` of `{reserve}` contains {}, but {of} exclude some of these names, so that the \
+         public member `{answering}` of `{key}` can serve them; change the patterns, or add these names to `reserve` of \
+         `{key}`",
         patterns.join(", ")
     ))
 }
 
-/// Names that a pattern may match, among them those that other patterns match, too: what an asterisk stands for is tried with
-/// the pieces of all of them.
+/// Generates names that a pattern may match, including names that other patterns match, too: asterisks are replaced by
+/// parts of all these patterns.
 fn samples<'p>(pattern: &'p str, others: impl Iterator<Item = &'p String> + Clone) -> Vec<String> {
     let is_wild = |c: char| "*?[]{},!".contains(c);
     let mut pieces: Vec<String> = vec![String::new(), "x".to_owned()];
@@ -112,7 +112,7 @@ fn samples<'p>(pattern: &'p str, others: impl Iterator<Item = &'p String> + Clon
                 ('?', None) => name.push_str(if piece.chars().count() == 1 { piece } else { "x" }),
                 ('[', None) => class = Some(true),
                 (']', Some(_)) => class = None,
-                // The first of a class.
+                // The first character of a class.
                 (first, Some(true)) if first != '!' => {
                     name.push(first);
                     class = Some(false);

@@ -1,6 +1,6 @@
-//! What a configuration means: every value parsed, every default applied.
+//! The settings of a configuration, with all values parsed and all defaults applied.
 //!
-//! Only `app` and `cli` read these types; the rooms below get the values they need as arguments.
+//! Only `app` and `cli` use these types. Other rooms get the values that they need as arguments.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ pub struct Settings {
     pub log: LogSettings,
     pub storage: StorageSettings,
     pub signing: SigningSettings,
-    /// The repository served at `/`; a key of `repositories`.
+    /// The repository that is served at `/`; a key of `repositories`.
     pub default_repository: RepoName,
     pub installs: InstallsSettings,
     pub auth: AuthSettings,
@@ -36,97 +36,97 @@ pub struct Settings {
     pub repositories: BTreeMap<RepoName, RepositorySettings>,
 }
 
-/// `installs:` where installers of Hex, rebar3, Elixir and Erlang come from.
+/// `installs:` the source of installers of Hex, rebar3, Elixir and Erlang.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstallsSettings {
-    /// Absolute, without user info, without a trailing slash.
+    /// Base URL, without user info and trailing slash.
     pub url: String,
-    /// How long a list counts as fresh.
+    /// Time for which a list is fresh.
     pub ttl: Duration,
-    /// Keys of which one must have signed a list; empty: signatures are passed on as they are.
+    /// Keys that verify a list; empty: signatures are passed on without verification.
     pub public_keys: Vec<PublicKey>,
     pub proxy: Option<Secret>,
     pub ca_file: Option<PathBuf>,
 }
 
-/// `bundles:` whose bundles are imported.
+/// `bundles:` trusted keys for bundles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BundleSettings {
-    /// Keys that may have signed a bundle, beside this server's own.
+    /// Keys whose bundles can be imported, in addition to the key of this server.
     pub trusted_keys: Vec<Fingerprint>,
 }
 
-/// `fetch_log:` who was delivered what.
+/// `fetch_log:` the log of downloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchLogSettings {
-    /// How long a line is kept after its last request; zero: nothing is written down.
+    /// Time for which an entry is kept after its last request; zero: the log is disabled.
     pub retain: Duration,
-    /// How much of an address is written down.
+    /// How much of an IP address is logged.
     pub addresses: AddressDetail,
 }
 
 choice! {
-    /// How much of an address is written down.
+    /// How much of an IP address is logged.
     pub enum AddressDetail {
-        /// All of it.
+        /// The whole address.
         Full = "full",
-        /// The range that it is in.
+        /// The range of the address.
         Prefix = "prefix",
         /// Nothing.
         Off = "off",
     }
 }
 
-/// `auth:` accounts and what protects them.
+/// `auth:` accounts and their protection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthSettings {
-    /// Whether anybody may make an account by `POST /api/users`.
+    /// Whether anybody can create an account with `POST /api/users`.
     pub sign_up: bool,
-    /// Whether user name and password are taken on the API.
+    /// Whether the API accepts user name and password.
     pub basic: bool,
-    /// The second factor of OAuth tokens that write.
+    /// Whether OAuth tokens with write access need a second factor.
     pub totp: TotpMode,
     pub rate_limits: RateLimits,
 }
 
 choice! {
     pub enum TotpMode {
-        /// Codes are not looked at.
+        /// Codes are ignored.
         Off = "off",
-        /// Asked of those who have set it up.
+        /// Required for users who have set it up.
         Optional = "optional",
-        /// Who writes with a token must have set it up.
+        /// Required for all users who write with a token.
         Required = "required",
     }
 }
 
-/// `auth.rate_limits:` all a minute; 0 is no limit.
+/// `auth.rate_limits:` numbers per minute; 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimits {
     /// API requests of a user or organization.
     pub per_account: usize,
-    /// API requests of an address without a credential.
+    /// API requests without a credential from an IP address.
     pub per_address: usize,
-    /// Wrong credentials from an address, or for a user name.
+    /// Wrong credentials from an IP address, or for a user name.
     pub failed_logins: usize,
 }
 
-/// `server:` listeners and what holds for all of them.
+/// `server:` listeners and their common settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
     pub listen: SocketAddr,
     pub ops_listen: SocketAddr,
-    /// Scheme and authority under which clients reach `listen`; no trailing slash.
+    /// URL at which clients reach `listen`, without trailing slash.
     pub public_url: String,
     pub tls: Option<TlsSettings>,
     pub trusted_proxies: Vec<IpNet>,
     pub max_connections: usize,
-    /// From the request to the first byte of the answer.
+    /// Time limit from the request to the first byte of the response.
     pub deadline: Duration,
 }
 
 impl ServerSettings {
-    /// The public URL, once `listen` is bound to an address: where it has the free port 0, it gets the port that was found.
+    /// The public URL after `listen` was bound to an address: port 0 is replaced by the actual port.
     pub fn public_url_at(&self, bound: SocketAddr) -> String {
         match self.public_url.strip_suffix(":0") {
             Some(host) => format!("{host}:{}", bound.port()),
@@ -135,14 +135,14 @@ impl ServerSettings {
     }
 }
 
-/// `server.tls:` PEM files, absolute.
+/// `server.tls:` absolute paths of PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
     pub cert: PathBuf,
     pub key: PathBuf,
 }
 
-/// `log:`
+/// `log:` the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSettings {
     pub format: LogFormat,
@@ -166,19 +166,19 @@ choice! {
     }
 }
 
-/// `storage:`
+/// `storage:` the store and the limits of the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageSettings {
-    /// Absolute.
+    /// Absolute path.
     pub path: PathBuf,
     pub cache_limit: ByteSize,
     pub memory_limit: ByteSize,
 }
 
-/// `signing:` server-wide keys.
+/// `signing:` signing keys of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningSettings {
-    /// At least one.
+    /// At least one key.
     pub keys: Vec<SigningKeySettings>,
     /// The id of the key that signs; one of `keys`.
     pub active: String,
@@ -188,23 +188,23 @@ pub struct SigningSettings {
 pub struct SigningKeySettings {
     /// `^[a-z0-9][a-z0-9_-]{0,31}$`
     pub id: String,
-    /// Absolute; `None`: generated at first need, mode 0600, under the storage path as `keys/ID.pem`.
+    /// Absolute path; `None`: `keys/ID.pem` in the storage path, generated at first use with mode 0600.
     pub file: Option<PathBuf>,
 }
 
 /// A repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RepositorySettings {
-    /// An upstream behind a cache.
+    /// A cache of an upstream.
     Remote(Box<RemoteSettings>),
-    /// Packages that are published here.
+    /// Packages that are published on this server.
     Local(Box<LocalSettings>),
-    /// Several repositories as one.
+    /// Several repositories, merged into one.
     Virtual(Box<VirtualSettings>),
 }
 
 impl RepositorySettings {
-    /// What it has whatever its type is.
+    /// The settings that all types have.
     pub fn common(&self) -> &CommonSettings {
         match self {
             Self::Remote(remote) => &remote.common,
@@ -225,7 +225,7 @@ impl RepositorySettings {
         &self.common().key
     }
 
-    /// The settings of what unites others, where it is that.
+    /// The settings of a virtual repository, if it is one.
     pub fn as_virtual(&self) -> Option<&VirtualSettings> {
         match self {
             Self::Virtual(composed) => Some(composed),
@@ -233,7 +233,7 @@ impl RepositorySettings {
         }
     }
 
-    /// The upstream's settings, where there is one.
+    /// The settings of a remote repository, if it is one.
     pub fn as_remote(&self) -> Option<&RemoteSettings> {
         match self {
             Self::Remote(remote) => Some(remote),
@@ -241,7 +241,7 @@ impl RepositorySettings {
         }
     }
 
-    /// The policy that holds here.
+    /// Name of its policy.
     pub fn policy(&self) -> Option<&PolicyName> {
         match self {
             Self::Remote(remote) => remote.policy.as_ref(),
@@ -250,21 +250,21 @@ impl RepositorySettings {
         }
     }
 
-    /// Whether its resources are signed with the server's own key at its own addresses.
+    /// Whether its resources are signed with the key of this server at its own addresses.
     pub fn is_signed_here(&self) -> bool {
         self.as_remote().is_none_or(|remote| remote.signature == SignatureMode::Own)
     }
 }
 
-/// What a repository of any type has.
+/// Settings of repositories of all types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommonSettings {
     pub key: RepoName,
-    /// The repository name inside signed payloads.
+    /// Name of the repository in signed payloads.
     pub name: RepoName,
-    /// Lower-case host names that serve it at their root.
+    /// Host names, in lower case, at whose root it is served.
     pub hosts: Vec<String>,
-    /// Whether it answers at its own address, and not only through virtual repositories.
+    /// Whether it is served at its own address, not only through virtual repositories.
     pub direct: bool,
     pub include: NamePatterns,
     pub exclude: NamePatterns,
@@ -275,24 +275,24 @@ pub struct CommonSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalSettings {
     pub common: CommonSettings,
-    /// The organization whose members have rights here.
+    /// The organization whose members have access.
     pub organization: String,
     pub mutability: Mutability,
     pub dependency_check: DependencyCheck,
-    /// Keys of the repositories that dependencies may live in; `None`: any.
+    /// Keys of the repositories that are allowed for dependencies; `None`: all.
     pub allowed_dependency_repositories: Option<Vec<RepoName>>,
-    /// What packages call a repository → its key.
+    /// Names of repositories in packages, with their keys here.
     pub dependency_aliases: BTreeMap<String, RepoName>,
-    /// Whether packages may be published that are not there yet.
+    /// Whether new packages can be published.
     pub allow_new_packages: bool,
-    /// The virtual repository in whose order dependencies are looked for.
+    /// The virtual repository in which dependencies are searched.
     pub publish_view: Option<RepoName>,
     pub publish: Publishers,
     pub changes: Changers,
 }
 
 choice! {
-    /// Who may publish a package that is not there yet.
+    /// Who can publish a new package.
     pub enum Publishers {
         Members = "members",
         Users = "users",
@@ -300,7 +300,7 @@ choice! {
 }
 
 choice! {
-    /// Who may change a package that is there.
+    /// Who can change an existing package.
     pub enum Changers {
         Members = "members",
         Owners = "owners",
@@ -311,37 +311,37 @@ choice! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualSettings {
     pub common: CommonSettings,
-    /// In order of priority; at least one.
+    /// At least one member, in order of priority.
     pub members: Vec<MemberSettings>,
     pub merge: MergeMode,
-    /// Names whose releases are united across the guard.
+    /// Names of packages whose releases are merged from private and public members.
     pub merge_across: NamePatterns,
-    /// Names that only private members may answer.
+    /// Names of packages that only private members can serve.
     pub reserve: NamePatterns,
-    /// Names that may be published first though a public member has them.
+    /// Names of new packages that can be published although a public member has a package of the same name.
     pub allow_shadow: NamePatterns,
-    /// Members that whoever may read this repository may read through it.
+    /// Members that all users with read access to this repository can read through it.
     pub grants_read: Vec<RepoName>,
     pub on_member_failure: OnMemberFailure,
-    /// The local member that takes what is published here.
+    /// The local member to which packages are published.
     pub deploy_to: Option<RepoName>,
-    /// Name of the policy that holds here, for what its members have.
+    /// Name of the policy for the releases of all members.
     pub policy: Option<PolicyName>,
 }
 
 /// `advisories:` of a remote repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdvisorySettings {
-    /// A dump in the format of OSV.
+    /// An advisory dump in OSV format.
     pub osv: OsvSource,
 }
 
-/// Where a dump of advisories is.
+/// Source of an advisory dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OsvSource {
-    /// A file, and what is in it.
+    /// A file with its content.
     File { path: PathBuf, dump: Arc<AdvisoryDump> },
-    /// Where it is fetched: the URL up to its last slash, and what stands behind it.
+    /// A URL: the part before its last slash, and the file name.
     Url { base: String, file: String },
 }
 
@@ -351,32 +351,32 @@ pub struct MemberSettings {
     pub repository: RepoName,
     pub include: NamePatterns,
     pub exclude: NamePatterns,
-    /// Whether its names are answered by no public member.
+    /// Whether public members must not serve packages with the same names.
     pub private: bool,
 }
 
 choice! {
-    /// Who answers for a package that several members have.
+    /// How packages that several members have are served.
     pub enum MergeMode {
-        /// The first that has it.
+        /// From the first member that has the package.
         Package = "package",
-        /// All of them, release by release.
+        /// From all members, release by release.
         Release = "release",
     }
 }
 
 choice! {
-    /// What becomes of an answer when a public member fails.
+    /// What happens when a public member fails.
     pub enum OnMemberFailure {
-        /// There is none.
+        /// The request fails.
         Fail = "fail",
-        /// It is given without that member.
+        /// The response is built without this member.
         Skip = "skip",
     }
 }
 
 choice! {
-    /// Whether a release may be replaced or reverted.
+    /// When a release can be replaced or reverted.
     pub enum Mutability {
         /// Never.
         Immutable = "immutable",
@@ -388,13 +388,13 @@ choice! {
 }
 
 choice! {
-    /// Whether the packages that a release depends on must exist.
+    /// Whether the dependencies of a release must exist.
     pub enum DependencyCheck {
-        /// Not looked at.
+        /// Not checked.
         Off = "off",
-        /// Where they live in a local repository.
+        /// Checked if they are in a local repository.
         Local = "local",
-        /// Wherever they live, as far as that can be known.
+        /// Checked in all repositories, as far as possible.
         Virtual = "virtual",
     }
 }
@@ -403,9 +403,9 @@ choice! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteSettings {
     pub common: CommonSettings,
-    /// Base URL without a trailing slash, `http` or `https`, without user-info.
+    /// Base URL with `http` or `https`, without user info and trailing slash.
     pub url: String,
-    /// At least one.
+    /// At least one key.
     pub public_keys: Vec<PublicKey>,
     pub signature: SignatureMode,
     pub network: NetworkMode,
@@ -417,50 +417,50 @@ pub struct RemoteSettings {
     pub assumed_offline: Duration,
     pub connect_timeout: Duration,
     pub read_timeout: Duration,
-    /// Requests to the upstream at one time.
+    /// Maximum number of concurrent requests to the upstream.
     pub concurrency: usize,
     pub credentials: Option<CredentialSource>,
-    /// The resolved value of `credentials`, sent verbatim as `Authorization`.
+    /// The value from the source in `credentials`, sent unchanged as the header `Authorization`.
     pub credential: Option<Secret>,
-    /// Proxy URL (http, https, socks5); may carry user-info, therefore secret.
+    /// Proxy URL (http, https, socks5). It is a secret, because it may contain user info.
     pub proxy: Option<Secret>,
     pub ca_file: Option<PathBuf>,
     /// A PEM file with certificate chain and private key.
     pub client_cert: Option<PathBuf>,
     pub checksum_changes: ChecksumChanges,
     pub on_upstream_delete: OnUpstreamDelete,
-    /// The upstream's HTTP API, where it has one.
+    /// URL of the HTTP API of the upstream, if it has one.
     pub api_url: Option<String>,
-    /// Whether, as a member of a virtual repository, its names are answered by no public member.
+    /// Whether, in a virtual repository, public members must not serve packages with the same names.
     pub private: bool,
-    /// Name of the policy that holds here.
+    /// Name of the policy.
     pub policy: Option<PolicyName>,
-    /// Advisories that are added to those of its index.
+    /// Advisories in addition to those of its index.
     pub advisories: Option<AdvisorySettings>,
-    /// What of its releases is read before anybody asks, where a policy looks at it.
+    /// Which data of releases is read in the background, for policies.
     pub metadata: MetadataMode,
-    /// What is fetched because something else was asked for.
+    /// What is downloaded in the background after a request.
     pub prefetch: PrefetchMode,
-    /// `None`: only what is asked for is fetched.
+    /// `None`: only requested files are downloaded.
     pub mirror: Option<MirrorSettings>,
 }
 
-/// `repositories.KEY.mirror:` what the daemon fetches by itself.
+/// `repositories.KEY.mirror:` files that the daemon downloads by a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorSettings {
-    /// From the end of a run to the beginning of the next.
+    /// Time from the end of a run to the start of the next.
     pub schedule: Duration,
     pub packages: NamePatterns,
-    /// So many of the newest releases of each package; `None`: all.
+    /// Number of newest releases of each package; `None`: all.
     pub latest: Option<usize>,
     pub docs: bool,
-    /// Requests under way at one time.
+    /// Maximum number of concurrent requests.
     pub connections: usize,
-    /// Bytes a second; `None`: as fast as it goes.
+    /// Maximum rate in bytes per second; `None`: no limit.
     pub rate: Option<ByteSize>,
 }
 
-/// Globs as written, and compiled.
+/// Glob patterns, as text and compiled.
 #[derive(Clone, Debug)]
 pub struct NamePatterns {
     pub patterns: Vec<String>,
@@ -468,14 +468,14 @@ pub struct NamePatterns {
 }
 
 impl NamePatterns {
-    /// Whether there is none.
+    /// Whether there are no patterns.
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
     }
 }
 
 impl PartialEq for NamePatterns {
-    /// The compiled set follows from the patterns.
+    /// Compares only the patterns, because they determine the compiled set.
     fn eq(&self, other: &Self) -> bool {
         self.patterns == other.patterns
     }
@@ -487,26 +487,26 @@ impl Eq for NamePatterns {}
 pub enum CredentialSource {
     /// Name of an environment variable.
     Env(String),
-    /// Absolute path; the content is trimmed.
+    /// Absolute path of a file; white space around its content is ignored.
     File(PathBuf),
 }
 
 choice! {
     pub enum SignatureMode {
-        /// Upstream's bytes and signature, untouched.
+        /// The unchanged resources and signatures of the upstream.
         Upstream = "upstream",
-        /// Signed again with the server's own key.
+        /// Signed again with the key of this server.
         Own = "own",
     }
 }
 
 choice! {
     pub enum NetworkMode {
-        /// Never a stale answer: what is past its time must be confirmed by the upstream.
+        /// Never serve stale resources: after their time, the upstream must confirm them.
         Strict = "strict",
-        /// Stale answers while the upstream fails, up to `max_stale`.
+        /// Serve stale resources while the upstream fails, up to `max_stale`.
         Fallback = "fallback",
-        /// The upstream is never asked.
+        /// Never send requests to the upstream.
         Offline = "offline",
     }
 }
@@ -515,7 +515,7 @@ choice! {
     pub enum PrefetchMode {
         /// Nothing.
         Off = "off",
-        /// What it depends on, and what that depends on.
+        /// All direct and indirect dependencies.
         Closure = "closure",
     }
 }
@@ -531,9 +531,9 @@ choice! {
 
 choice! {
     pub enum MetadataMode {
-        /// Indexes; licences at the first download.
+        /// Only indexes; licences are read at the first download.
         Lazy = "lazy",
-        /// Licences, too.
+        /// Indexes and licences.
         Full = "full",
     }
 }
@@ -546,7 +546,7 @@ choice! {
     }
 }
 
-/// What a configured number is as a limit: zero is none.
+/// Converts a configured limit: zero is no limit.
 pub fn as_limit(number: usize) -> usize {
     if number == 0 { usize::MAX } else { number }
 }

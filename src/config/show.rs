@@ -1,4 +1,4 @@
-//! Settings as a configuration file that means the same, without secrets.
+//! Prints settings as an equivalent configuration file, without secrets.
 
 mod composed;
 mod policies;
@@ -17,10 +17,10 @@ use crate::choice::Choice as _;
 use crate::secret::Secret;
 use crate::trust::PublicKey;
 
-/// `settings` as YAML: every key of this version with its value, paths absolute.
+/// Prints `settings` as YAML: every key of this version with its value, and absolute paths.
 ///
-/// Loads back to the same settings, except that user name and password of a proxy are replaced by `redacted`; of
-/// credentials only the source is shown.
+/// Loading the output results in the same settings, except that the user name and password of a proxy are replaced by
+/// `redacted`. Of credentials, only the source is printed.
 pub fn show(settings: &Settings) -> Result<String, serde_yaml::Error> {
     serde_yaml::to_string(&Document::of(settings))
 }

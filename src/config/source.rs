@@ -1,4 +1,4 @@
-//! Loading: where a configuration comes from, and the way from there to settings.
+//! Loads a configuration from its source.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,36 +12,38 @@ use super::settings::Settings;
 use super::tree::{self, Entry, Node, Value};
 use super::{bounds, defaults, environment, warnings};
 
-/// Where a configuration comes from.
+/// The source of a configuration.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A YAML file; relative paths in it begin at its folder.
+    /// A YAML file. Relative paths in it start at its folder.
     File(PathBuf),
-    /// No file: every default, relative to the working directory. The same as an empty document.
+    /// No file: all defaults, with paths relative to the working directory. The same as an empty file.
     Defaults,
-    /// A text at hand.
+    /// A text in memory.
     Text {
-        /// YAML.
+        /// The YAML text.
         text: String,
-        /// Where relative paths begin.
+        /// Folder for relative paths.
         base_dir: PathBuf,
-        /// What problems call it.
+        /// Name of the source in problems.
         name: String,
     },
 }
 
-/// A configuration that can be used.
+/// A valid configuration.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What it means.
+    /// The settings.
     pub settings: Settings,
-    /// What is allowed and perhaps not meant, one sentence each; for `check-config` and the log.
+    /// Warnings about settings that may not be intended, for `check-config` and the log.
     pub advice: Vec<String>,
 }
 
-/// Reads `source`, with overrides and credentials from the variables `env`; `cwd` is the working directory, absolute.
+/// Loads `source`, with overrides and credentials from the environment variables `env`. `cwd` is the absolute working
+/// directory.
 ///
-/// Files that keys refer to are opened here, and keys and credentials read from them, so that what loads can be started.
+/// This also opens the files that keys refer to, and reads public keys and credentials, so that the server can start
+/// with any configuration that loads.
 pub fn load(
     source: Source,
     env: impl IntoIterator<Item = (String, String)>,
@@ -58,7 +60,7 @@ pub fn load(
         Source::Defaults => ("built-in defaults".to_owned(), cwd.to_owned(), Some(String::new())),
         Source::Text { text, base_dir, name } => (name, cwd.join(base_dir), Some(text)),
     };
-    // `./x` and `x` are one path, also where only the default of a key is joined to it.
+    // Normalize the path, so that `./x` and `x` are the same, also for default values.
     let base: PathBuf = base.components().collect();
     let root = text.and_then(|text| tree::parse(&text, &problems));
     let settings = root.map(|mut root| {
@@ -69,12 +71,12 @@ pub fn load(
     match (settings, problems.into_error(&name)) {
         (Some(settings), None) => Ok(Loaded { advice: warnings::advice(&settings), settings }),
         (_, Some(error)) => Err(error),
-        // Reading hands back nothing only after a problem.
+        // Not reachable: without settings there is always a problem.
         (None, None) => Err(ConfigError { source_name: name, problems: Vec::new() }),
     }
 }
 
-/// The text of a file of at most [`bounds::MAX_TEXT_BYTES`] (one more is read, for the parser to refuse).
+/// Reads the text of a file of at most [`bounds::MAX_TEXT_BYTES`]. One more byte is read to detect a longer file.
 fn read(path: &Path, problems: &Problems) -> Option<String> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(bounds::MAX_TEXT_BYTES).unwrap_or(u64::MAX).saturating_add(1);
@@ -87,7 +89,7 @@ fn read(path: &Path, problems: &Problems) -> Option<String> {
     text.map_err(|fault| problems.add("", &Place::Document, fault)).ok()
 }
 
-/// Where no repository is written, hexpm is there, so that an override can change it.
+/// Adds the default repository hexpm if no repository is configured, so that overrides can change it.
 fn add_default_repositories(root: &mut Node, problems: &Problems) {
     if root.is_null() {
         *root = Node::empty_table(root.place.clone());

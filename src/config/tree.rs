@@ -1,7 +1,7 @@
-//! YAML text as a tree in which every value knows its place.
+//! Parses YAML text to a tree in which every value has its place.
 //!
-//! Only what a configuration needs of YAML is taken: tables, lists, scalars. What makes a file mean something else
-//! than a reader sees (anchors, aliases, merge keys, tags, keys given twice) is refused, each with its line.
+//! Only tables, lists and scalars are supported. Features that can make a file hard to understand (anchors, aliases,
+//! merge keys, tags, duplicate keys) are refused, with their line.
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
@@ -9,7 +9,7 @@ use super::bounds;
 use super::fault::Fault;
 use super::problem::{Excerpt, Place, Problems, child_path};
 
-/// A value and where it begins.
+/// A value and its place.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) value: Value,
@@ -18,18 +18,18 @@ pub(super) struct Node {
 
 #[derive(Debug)]
 pub(super) enum Value {
-    /// A scalar. What is quoted (or a block text) is a text; what is not may be a number, a truth value or nothing.
+    /// A scalar. If it is quoted (or a block), it is a text; otherwise it may also be a number, a boolean or null.
     Scalar {
         text: String,
         quoted: bool,
     },
     List(Vec<Node>),
     Table(Vec<Entry>),
-    /// Already reported; whoever meets it says no more.
+    /// A value with a problem that was already reported. Readers ignore it.
     Refused,
 }
 
-/// A key, where it stands, and its value.
+/// A key, its place, and its value.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) key: String,
@@ -43,12 +43,12 @@ impl Node {
         Self { value: Value::Table(Vec::new()), place }
     }
 
-    /// Nothing was written: an empty value, `~` or `null` without quotes.
+    /// Whether the value is null: an empty value, `~` or `null` without quotes.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, quoted: false } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
-    /// Gives this value and all below it another place.
+    /// Changes the place of this value and of all values in it.
     pub(super) fn set_place(&mut self, place: &Place) {
         self.place = place.clone();
         match &mut self.value {
@@ -64,7 +64,7 @@ impl Node {
     }
 }
 
-/// Parses one document. `None` after a problem that leaves no tree; other problems are collected and the rest is read.
+/// Parses one document. Returns `None` after a problem without a usable tree; after other problems, the rest is read.
 pub(super) fn parse(text: &str, problems: &Problems) -> Option<Node> {
     if text.len() > bounds::MAX_TEXT_BYTES {
         problems.add("", &Place::Document, Fault::TextTooLong { max: bounds::MAX_TEXT_BYTES });
@@ -93,17 +93,17 @@ fn place(marker: &Marker) -> Place {
     Place::Text { line: marker.line(), column: marker.col().saturating_add(1) }
 }
 
-/// A list or table whose end has not come yet.
+/// A list or table whose end was not reached yet.
 enum Open {
     List { place: Place, items: Vec<Node> },
     Table { place: Place, entries: Vec<Entry>, key: Option<Key> },
 }
 
-/// A key that waits for its value.
+/// A key whose value was not read yet.
 struct Key {
     text: String,
     place: Place,
-    /// The value is read and then left out.
+    /// Whether the value is ignored.
     skip: bool,
 }
 
@@ -116,7 +116,7 @@ struct Builder<'p> {
 }
 
 impl Builder<'_> {
-    /// Takes one event; a fault ends the reading.
+    /// Handles one event of the parser. A fault ends the parsing.
     fn accept(&mut self, event: Event<'_>, place: &Place) -> Result<(), Fault> {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
@@ -163,7 +163,7 @@ impl Builder<'_> {
         }
     }
 
-    /// What holds for every node.
+    /// Checks that apply to every node.
     fn begin(&mut self, place: &Place, anchor: bool, tag: bool) -> Result<(), Fault> {
         self.nodes += 1;
         if self.nodes > bounds::MAX_NODES {
@@ -223,7 +223,7 @@ impl Builder<'_> {
         }
     }
 
-    /// The path of the node that comes next.
+    /// The path of the next node.
     fn path(&self) -> String {
         self.open.iter().fold(String::new(), |path, open| match open {
             Open::List { items, .. } => format!("{path}[{}]", items.len()),
@@ -311,14 +311,14 @@ mod tests {
     #[test]
     fn what_hides_its_meaning_is_refused_with_its_line() {
         for (text, expected) in [
-            ("a: 1\nb: 2\na: 3\n", "t:3:1: a: this key was already given in line 1"),
-            ("s:\n  a: 1\n  a: 3\n", "t:3:3: s.a: this key was already given in line 2"),
+            ("a: 1\nb: 2\na: 3\n", "t:3:1: a: this key is already in line 1"),
+            ("s:\n  a: 1\n  a: 3\n", "t:3:3: s.a: this key is already in line 2"),
             ("a: &x 1\n", "t:1:4: a: anchors"),
             ("a: &x 1\nb: *x\n", "t:2:4: b: aliases"),
             ("a: 1\n<<: {b: 2}\n", "t:2:1: merge keys"),
             ("a: !!str 1\n", "t:1:4: a: tags"),
-            ("a: 1\n---\nb: 2\n", "t:2:1: the file holds more than one document"),
-            ("[a, b]: 1\n", "t:1:1: keys are plain texts"),
+            ("a: 1\n---\nb: 2\n", "t:2:1: the file has more than one YAML document"),
+            ("[a, b]: 1\n", "t:1:1: a key must be a plain text"),
             ("a: [1, 2\nb: 3\n", "t:2:"),
             ("a: b: c\n", "t:1:"),
         ] {

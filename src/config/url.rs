@@ -1,4 +1,4 @@
-//! URLs that a configuration may hold, checked and brought into one form.
+//! Parses and normalizes URLs in a configuration.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,26 +7,26 @@ use http::Uri;
 use super::bounds;
 use super::fault::Fault;
 
-/// A URL in parts: scheme and authority in lower case, the path without a trailing slash.
+/// The parts of a URL: scheme and authority in lower case, the path without a trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Url {
     pub(super) scheme: String,
     /// `user:password`, as written.
     pub(super) user_info: Option<String>,
-    /// Host and, where written, port.
+    /// Host, with port if the URL has one.
     pub(super) host: String,
     /// Empty or `/…`.
     pub(super) path: String,
 }
 
 impl Url {
-    /// Scheme, host, path.
+    /// The URL with scheme, host and path.
     pub(super) fn without_user_info(&self) -> String {
         format!("{}://{}{}", self.scheme, self.host, self.path)
     }
 }
 
-/// Reads `text`, whose scheme must be one of `schemes` (each written with its `://`).
+/// Parses `text`, whose scheme must be one of `schemes` (each with its `://`).
 pub(super) fn parse(text: &str, schemes: &'static [&'static str], example: &'static str) -> Result<Url, Fault> {
     let bad = || Fault::Url { example };
     if text.len() > bounds::MAX_URL_BYTES {
@@ -46,7 +46,7 @@ pub(super) fn parse(text: &str, schemes: &'static [&'static str], example: &'sta
     if text.contains(['?', '#']) {
         return Err(Fault::UrlQuery);
     }
-    // The general grammar is the http crate's; what it lets pass and clients do not is checked below.
+    // The crate http checks the general syntax. The host is checked more strictly below.
     let uri: Uri = format!("{scheme}://{rest}").parse().map_err(|_| bad())?;
     let authority = uri.authority().ok_or_else(bad)?.as_str();
     let (user_info, host) = match authority.rsplit_once('@') {
@@ -60,7 +60,7 @@ pub(super) fn parse(text: &str, schemes: &'static [&'static str], example: &'sta
     Ok(Url { scheme, user_info, host, path: uri.path().trim_end_matches('/').to_owned() })
 }
 
-/// `url` without its user name and password, if it has any.
+/// Replaces the user name and password in `url`, if it has any.
 pub(super) fn redact(url: &str) -> String {
     let parts = url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
     parts.map_or_else(|| url.to_owned(), |(scheme, host)| format!("{scheme}://redacted@{host}"))

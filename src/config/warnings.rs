@@ -1,4 +1,4 @@
-//! What is allowed and perhaps not meant, said by `check-config` after "OK".
+//! Warnings of `check-config` about valid settings that may not be intended.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use super::settings::{
 use crate::hex::name::RepoName;
 use crate::policy::rules::{Mode, RuleInput};
 
-/// One sentence for each finding.
+/// All warnings, as a sentence each.
 pub(super) fn advice(settings: &Settings) -> Vec<String> {
     let mut found = Vec::new();
     public_url(settings, &mut found);
@@ -30,7 +30,8 @@ pub(super) fn advice(settings: &Settings) -> Vec<String> {
     installs(settings, &mut found);
     for base in settings.repositories.values() {
         let is_default = *base.key() == settings.default_repository;
-        // Every repository is also a base at /repos/KEY, but organizations are asked for where clients are pointed to.
+        // Every repository also has organizations at /repos/KEY, but clients usually use the default repository or a
+        // host.
         if is_default || !base.common().hosts.is_empty() {
             organizations(base, is_default, settings, &mut found);
         }
@@ -44,12 +45,12 @@ fn public_url(settings: &Settings, found: &mut Vec<String>) {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
     if address.is_some_and(|ip| ip.is_unspecified()) {
         found.push(format!(
-            "server.public_url: {} is no address that a client can call; write the one that clients use",
+            "server.public_url: {} is not an address that clients can use; write the URL that clients use",
             server.public_url
         ));
     } else if is_loopback(host) && !listens_on_loopback(settings) {
         found.push(format!(
-            "server.public_url: {} is loopback while the server listens on {}; write the URL that clients on other machines use",
+            "server.public_url: {} is a loopback address, but the server listens on {}; write the URL that clients on other machines use",
             server.public_url, server.listen
         ));
     }
@@ -59,7 +60,7 @@ fn installs(settings: &Settings, found: &mut Vec<String>) {
     let installs = &settings.installs;
     if installs.url.starts_with("http://") && !is_loopback(host(&installs.url)) && installs.public_keys.is_empty() {
         found.push(
-            "installs.url: without TLS and without installs.public_key nobody proves where the installers come from; use https:// if the upstream has it, or name the key that signs its lists"
+            "installs.url: without TLS and without installs.public_key, installers cannot be verified; use https:// if the upstream supports it, or write the key that signs its lists as installs.public_key"
                 .to_owned(),
         );
     }
@@ -68,32 +69,31 @@ fn installs(settings: &Settings, found: &mut Vec<String>) {
 fn upstream(remote: &RemoteSettings, settings: &Settings, found: &mut Vec<String>) {
     let (key, server) = (&remote.common.key, &settings.server);
     if remote.url.starts_with("http://") && !is_loopback(host(&remote.url)) {
-        let sent =
-            if remote.credentials.is_some() { "what is asked for and the credentials" } else { "what is asked for" };
+        let sent = if remote.credentials.is_some() { "requests and credentials" } else { "requests" };
         found.push(format!(
-            "repositories.{key}.url: without TLS, packages are still verified by their signatures, but others can read {sent}; use https:// if the upstream has it"
+            "repositories.{key}.url: without TLS, others can read {sent}, although packages are still verified by their signatures; use https:// if the upstream supports it"
         ));
     }
     if remote.credentials.is_some() && remote.common.anonymous_read && !listens_on_loopback(settings) {
         found.push(format!(
-            "repositories.{key}.anonymous_read: whoever reaches {} reads `{key}` with the credentials of this server; take the key out if only its own users should",
+            "repositories.{key}.anonymous_read: everybody with access to {} can read `{key}` with the credentials of this server; remove the key to allow only users of this server",
             server.listen
         ));
     }
 }
 
-/// Who may write to a local repository, where that is perhaps not meant.
+/// Warns about unintended write access to a local repository.
 fn writers(local: &LocalSettings, settings: &Settings, found: &mut Vec<String>) {
     let key = &local.common.key;
     match (local.publish, local.allow_new_packages) {
         (Publishers::Users, false) => found.push(format!(
-            "repositories.{key}.publish: with `allow_new_packages: false` nobody publishes a new name, so `users` allows nothing; take one of the two out"
+            "repositories.{key}.publish: `users` has no effect, because `allow_new_packages: false` forbids new packages; remove one of the two"
         )),
         (Publishers::Users, true) if !local.common.anonymous_read => found.push(format!(
-            "repositories.{key}.publish: `{key}` is private, so of all users only those who may read it can publish to it; write `anonymous_read: true`, or grant them the right to read"
+            "repositories.{key}.publish: `{key}` is private, so only users with read access can publish to it; write `anonymous_read: true`, or grant read access to users"
         )),
         (Publishers::Users, true) if settings.auth.sign_up => found.push(format!(
-            "repositories.{key}.publish: with `auth.sign_up: true` everybody who reaches this server can publish to `{key}`"
+            "repositories.{key}.publish: with `auth.sign_up: true`, everybody with access to this server can publish to `{key}`; disable sign-up if this is not intended"
         )),
         (Publishers::Users | Publishers::Members, _) => {}
     }
@@ -104,18 +104,18 @@ fn advisories(settings: &Settings, found: &mut Vec<String>) {
         let key = &remote.common.key;
         match remote.advisories.as_ref().map(|advisories| &advisories.osv) {
             Some(OsvSource::File { dump, .. }) if dump.is_empty() => found.push(format!(
-                "repositories.{key}.advisories.osv: the dump has no advisory about a package of Hex; is it that of the ecosystem Hex?"
+                "repositories.{key}.advisories.osv: the dump has no advisory about a Hex package; check that it is the dump of the ecosystem Hex"
             )),
             Some(OsvSource::Url { base, .. }) if base.starts_with("http://") && !is_loopback(host(base)) => {
                 found.push(format!(
-                    "repositories.{key}.advisories.osv: nobody signs a dump, and without TLS anybody on the way can hold releases back; use https://"
+                    "repositories.{key}.advisories.osv: the dump is not signed, so without TLS an attacker can change it; use https://"
                 ));
             }
             _ => {}
         }
         if remote.advisories.is_some() && remote.signature == SignatureMode::Upstream {
             found.push(format!(
-                "repositories.{key}.advisories: `{key}` passes the lists of its upstream on as they are signed, so clients see the advisories through virtual repositories alone; write `signature: own` to have them in its own lists, too"
+                "repositories.{key}.advisories: `{key}` serves the signed lists of its upstream unchanged, so clients get the advisories only through virtual repositories; write `signature: own` to add them to the lists of `{key}`"
             ));
         }
     }
@@ -134,7 +134,7 @@ fn metadata(settings: &Settings, found: &mut Vec<String>) {
         if remote.metadata == MetadataMode::Full && !asks(&remote.common.key) {
             let key = &remote.common.key;
             found.push(format!(
-                "repositories.{key}.metadata: no policy has rules about licences of `{key}`, so `full` reads nothing; take it out, or write them"
+                "repositories.{key}.metadata: `full` has no effect, because no policy has rules about licences for `{key}`; remove the key, or add such rules"
             ));
         }
     }
@@ -145,7 +145,7 @@ fn reserves(settings: &Settings, found: &mut Vec<String>) {
     for composed in virtuals.filter(|one| !one.reserve.is_empty()) {
         for member in below(composed, settings).iter().filter(|member| member.common().direct) {
             found.push(format!(
-                "repositories.{0}.direct: `{0}` also answers at its own address, where the `reserve` of `{1}` does not hold; leave `direct` out",
+                "repositories.{0}.direct: `{0}` is also served at its own address, where the `reserve` of `{1}` does not apply; remove `direct`",
                 member.key(),
                 composed.common.key
             ));
@@ -159,20 +159,20 @@ fn policies(settings: &Settings, found: &mut Vec<String>) {
         let Some(policy) = policy.and_then(|name| settings.policies.get(name)) else { continue };
         if !repository.is_signed_here() {
             found.push(format!(
-                "repositories.{key}.policy: `{key}` passes the lists of its upstream on as they are signed, so what the policy holds is listed and only its download is refused; write `signature: own` to have it left out of the lists, too"
+                "repositories.{key}.policy: `{key}` serves the signed lists of its upstream unchanged, so held releases stay in the lists, and only their download is refused; write `signature: own` to remove them from the lists"
             ));
         }
         for member in repository.as_virtual().map(|one| below(one, settings)).unwrap_or_default() {
             if member.common().direct && member.policy() != Some(&policy.name) {
                 found.push(format!(
-                    "repositories.{0}.direct: `{0}` also answers at its own address, where the policy of `{key}` does not hold; leave `direct` out, or name the policy there, too",
+                    "repositories.{0}.direct: `{0}` is also served at its own address, where the policy of `{key}` does not apply; remove `direct`, or set the same `policy` there",
                     member.key()
                 ));
             }
         }
         if policy.mode == Mode::Enforce {
             found.push(format!(
-                "policies.{}.mode: a new policy breaks lock files that name what it holds; if this one is new, begin with `dry_run` until lock files are pinned (hexkeep pin {key} --lock mix.lock)",
+                "policies.{}.mode: a new policy breaks builds whose lock files contain held releases; if this policy is new, use `dry_run` until these lock files are pinned (hexkeep pin {key} --lock mix.lock --reason REASON)",
                 policy.name
             ));
         }
@@ -185,7 +185,7 @@ fn policies(settings: &Settings, found: &mut Vec<String>) {
     }
 }
 
-/// The members of a virtual repository, and theirs.
+/// All direct and indirect members of a virtual repository.
 fn below<'s>(composed: &VirtualSettings, settings: &'s Settings) -> Vec<&'s RepositorySettings> {
     let members = composed.members.iter().filter_map(|member| settings.repositories.get(&member.repository));
     members
@@ -193,9 +193,10 @@ fn below<'s>(composed: &VirtualSettings, settings: &'s Settings) -> Vec<&'s Repo
         .collect()
 }
 
-/// Clients verify `BASE:ORG` with the key they hold for BASE, and expect ORG as the repository's name.
+/// Warns about repositories that cannot be organizations of `base`. Clients verify `BASE:ORG` with their key for BASE,
+/// and expect ORG as the name of the repository.
 fn organizations(base: &RepositorySettings, is_default: bool, settings: &Settings, found: &mut Vec<String>) {
-    // What a virtual repository unites is asked for under its name, and what hides is asked for nowhere.
+    // Members of a virtual repository are used through it, and repositories with `direct: false` are not served.
     let is_member = |other: &RepositorySettings| base.as_virtual().is_some_and(|base| has(base, other, settings));
     let others = || {
         let others = settings.repositories.values().filter(|other| other.key() != base.key() && other.common().direct);
@@ -209,13 +210,13 @@ fn organizations(base: &RepositorySettings, is_default: bool, settings: &Setting
     for other in others().filter(|other| other.common().name != *other.key()) {
         let (key, name) = (other.key(), &other.common().name);
         found.push(format!(
-            "repositories.{key}: its packages say they come from `{name}`, so it cannot be an organization of {address} under the name `{key}`; add it as a repository of its own: mix hex.repo add {name} {url}/repos/{key} --public-key FILE, with the output of: hexkeep public-key {key}"
+            "repositories.{key}: its packages belong to a repository with the name `{name}`, so clients cannot use it as the organization `{key}` of {address}; add it to clients as a separate repository: mix hex.repo add {name} {url}/repos/{key} --public-key FILE, with the output of: hexkeep public-key {key}"
         ));
     }
     for other in others().filter(|other| other.common().name == *other.key() && !verifies(base, other)) {
         let key = other.key();
         found.push(format!(
-            "repositories.{key}: it is not signed by the key that clients hold for {address}, so it cannot be an organization of it; add it as a repository of its own: mix hex.repo add {key} {url}/repos/{key} --public-key FILE, or set its key: mix hex.repo set hexpm:{key} --public-key FILE, with the output of: hexkeep public-key {key}"
+            "repositories.{key}: it is not signed with the key that clients use for {address}, so clients cannot use it as an organization; add it to clients as a separate repository: mix hex.repo add {key} {url}/repos/{key} --public-key FILE, or set its key: mix hex.repo set hexpm:{key} --public-key FILE, with the output of: hexkeep public-key {key}"
         ));
     }
 }
@@ -228,10 +229,10 @@ fn has(base: &VirtualSettings, other: &RepositorySettings, settings: &Settings) 
     })
 }
 
-/// Whether what `other` hands out verifies with the key that clients hold for `base`.
+/// Whether clients can verify `other` with their key for `base`.
 fn verifies(base: &RepositorySettings, other: &RepositorySettings) -> bool {
     match (base, other) {
-        // Under a base that is signed here, everything is: signing keys belong to the server.
+        // If this server signs `base`, it also signs its organizations, because signing keys belong to the server.
         _ if base.is_signed_here() => true,
         (RepositorySettings::Remote(base), RepositorySettings::Remote(remote)) if !other.is_signed_here() => {
             remote.public_keys.iter().any(|key| base.public_keys.contains(key))
@@ -244,11 +245,11 @@ fn listens_on_loopback(settings: &Settings) -> bool {
     settings.server.listen.ip().to_canonical().is_loopback()
 }
 
-/// The host of a URL that was checked before.
+/// The host of a valid URL.
 fn host(url: &str) -> &str {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
     match authority.rsplit_once(':') {
-        // A colon inside brackets is a part of an IPv6 address.
+        // A colon inside brackets is part of an IPv6 address.
         Some((host, port)) if !port.contains(']') => host,
         Some(_) | None => authority,
     }

@@ -1,27 +1,27 @@
-//! Refusals of orders about accounts, by the names that the orders use.
+//! Puts the names of a command into the errors about its accounts.
 
 use super::commands::{Account, Command, GrantCommand, KeyCommand, OrganizationCommand, UserCommand};
 use super::{OperationError, Refusal};
 use crate::auth::ManageError;
 use crate::state::AccountError;
 
-/// The names in an order about accounts.
+/// The names in a command about accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OrderedNames {
-    /// The user whom it is about.
+    /// The user that the command changes.
     user: Option<String>,
-    /// The organization that it is about.
+    /// The organization that the command changes.
     organization: Option<String>,
-    /// The key that it is about.
+    /// The key that the command creates or changes.
     key: Option<String>,
-    /// The user or organization that is to be made.
+    /// The user or organization that the command creates.
     made: Option<String>,
-    /// The address that a user is to have.
+    /// The new e-mail address of a user.
     email: Option<String>,
 }
 
 impl OrderedNames {
-    /// The names in an order.
+    /// The names in `command`.
     pub(super) fn of(command: &Command) -> Self {
         match command {
             Command::User(order) => Self::of_user(order),
@@ -76,12 +76,12 @@ impl OrderedNames {
         }
     }
 
-    /// The account that owns what the order is about.
+    /// The account that owns the key or grant of the command.
     fn account(&self) -> Option<String> {
         self.user.clone().or_else(|| self.organization.clone())
     }
 
-    /// The error of an order, with the names where it is a refusal that names nothing.
+    /// Turns an account error, which contains no names, into a [`Refusal`] with the names of the command.
     pub(super) fn told(self, error: OperationError) -> OperationError {
         match error {
             OperationError::Account(ManageError::Account(refused)) => match self.refusal(&refused) {

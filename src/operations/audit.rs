@@ -14,30 +14,30 @@ use crate::state::audit::Entry;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditLines(pub Vec<AuditLine>);
 
-/// A line of the audit log.
+/// One line of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditLine {
-    /// When.
+    /// Time of the action.
     pub at: Timestamp,
-    /// The stored word of the action.
+    /// Name of the action, as it is stored.
     pub action: String,
-    /// Who did it: `user:alice`, `org:acme`, `console`; `None`: the program itself.
+    /// Who did it: `user:alice`, `org:acme` or `console`; `None` for hexkeep itself.
     pub actor: Option<String>,
-    /// What proved it.
+    /// Credential that authenticated the actor.
     pub credential: Option<String>,
-    /// From where.
+    /// IP address of the client.
     pub address: Option<String>,
-    /// What the client calls itself.
+    /// User agent of the client.
     pub agent: Option<String>,
-    /// Key of the repository; empty where it is about an account.
+    /// Key of the repository; empty for an action on an account.
     pub repository: String,
-    /// Package, where it is about one.
+    /// Package of the action, if any.
     pub package: Option<String>,
-    /// Version, where it is about one.
+    /// Version of the action, if any.
     pub version: Option<String>,
-    /// The account that it is about, where it is one.
+    /// Account that the action changed, if any.
     pub subject: Option<String>,
-    /// A sentence.
+    /// Description of the action.
     pub detail: String,
 }
 
@@ -73,7 +73,7 @@ impl AuditLines {
 }
 
 impl Operator {
-    /// A page of a hundred lines about an account, a repository, or everything.
+    /// Reads a page of 100 lines: about an account, about a repository, or of the whole log.
     pub(super) async fn audit_lines(
         &self,
         repository: Option<&str>,
@@ -84,7 +84,7 @@ impl Operator {
             (_, Some(account)) => self.accounts().audit_of(self.owner(account).await?, page).await?,
             (Some(key), None) => {
                 let entries = self.state.audit_of_repository(key, page).await?;
-                // What was done to a repository stays known when it is no longer configured.
+                // The log keeps the lines of a repository that is no longer configured.
                 if let (true, Err(_)) = (entries.is_empty() && page <= 1, self.repository(key)) {
                     return Err(Refusal::NothingWritten(key.to_owned()).into());
                 }

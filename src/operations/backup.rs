@@ -1,4 +1,4 @@
-//! Backups of an open store, and a store made from one.
+//! Writes backups of an open store, and restores a store from a backup.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -18,27 +18,27 @@ use crate::store::durable::Restoring;
 use crate::tasks::backup::{self, BackupError};
 use crate::tasks::report::Reporter;
 
-/// A backup that was written.
+/// The result of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackedUp {
-    /// Files in it.
+    /// Number of files.
     pub files: u64,
-    /// Bytes of them.
+    /// Size of the files in bytes.
     pub bytes: u64,
-    /// Where it is.
+    /// Path of the backup.
     pub file: PathBuf,
-    /// Signing keys that are outside of the store, and so not in it: ids and files.
+    /// Ids and files of signing keys that are outside of the store, so that the backup does not contain them.
     pub keys_outside: Vec<(String, PathBuf)>,
 }
 
-/// A store that was made from a backup.
+/// The result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
-    /// Files in it.
+    /// Number of files.
     pub files: u64,
-    /// Bytes of them.
+    /// Size of the files in bytes.
     pub bytes: u64,
-    /// Where it is.
+    /// Folder of the store.
     pub root: PathBuf,
 }
 
@@ -46,11 +46,11 @@ impl BackedUp {
     pub(super) fn text(&self) -> Text {
         let Self { files, bytes, file, keys_outside } = self;
         let outside = keys_outside.iter().map(|(id, path)| {
-            format!("the signing key `{id}` is in {}, outside of the store: save it, too", path.display())
+            format!("the backup does not contain the signing key `{id}` in {}, which is outside of the store: save this file separately", path.display())
         });
         Text {
             remarks: outside.collect(),
-            ..Text::line(format!("wrote {} of {bytes} bytes into {}", count(*files, "file", "files"), file.display()))
+            ..Text::line(format!("wrote {} ({bytes} bytes) to {}", count(*files, "file", "files"), file.display()))
         }
     }
 }
@@ -59,16 +59,16 @@ impl Restored {
     pub(super) fn text(&self) -> Text {
         let Self { files, bytes, root } = self;
         let files = count(*files, "file", "files");
-        Text::line(format!("restored {files} of {bytes} bytes into {}", root.display()))
+        Text::line(format!("restored {files} ({bytes} bytes) to {}", root.display()))
     }
 }
 
-/// Removes a file when it is no longer needed, however that comes about.
+/// A temporary file, removed when this value is dropped.
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // The next start removes what this one does not.
+        // If this fails, the next start of the daemon removes the file.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -91,7 +91,7 @@ impl Operator {
     }
 }
 
-/// Makes the store in the folder `root` from a backup, which is proven first. Blocks.
+/// Creates the store in the folder `root` from a backup, after it has verified the backup. Blocks.
 pub fn restore(root: &Path, file: &Path, report: &Reporter) -> Result<Restored, OperationError> {
     if StoreLock::is_held(root) {
         return Err(Refusal::StoreInUse(root.to_path_buf()).into());

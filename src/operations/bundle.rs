@@ -1,4 +1,4 @@
-//! Bundles: made of an open store, proven and taken in.
+//! Creates, verifies and imports bundles.
 
 mod exemptions;
 mod outcome;
@@ -26,7 +26,7 @@ use crate::tasks::prefetch::{self, PrefetchExtent};
 use crate::tasks::report::Reporter;
 use crate::trust::{Fingerprint, Signer};
 
-/// Runs what blocks, to its end.
+/// Runs blocking work and waits for its end.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BundleError> + Send + 'static,
 ) -> Result<T, OperationError> {
@@ -57,7 +57,7 @@ impl Operator {
         Ok(shutdown::blocking(move || bundle_signer(&store)).await??)
     }
 
-    /// The keys that may have signed a bundle: those of the configuration, the one that is given, and this server's own.
+    /// The keys whose bundles are trusted: those of the configuration, the given one, and this server's own.
     async fn trusted(&self, given: Option<&str>) -> Result<Vec<Fingerprint>, OperationError> {
         let mut trusted = self.setup().trusted_bundle_keys.clone();
         if let Some(given) = given {
@@ -133,7 +133,8 @@ impl Operator {
         .await
     }
 
-    /// Takes a bundle in. Whoever waits for it may leave: it stops among the files, and ends what it has begun to switch.
+    /// Imports a bundle. If the caller stops waiting, the import stops while it stores files, but completes the switch
+    /// of indexes once it has started it.
     async fn import_bundle(
         &self,
         file: PathBuf,
@@ -149,7 +150,7 @@ impl Operator {
             let taken = operator.take_bundle(&file, proof, report).await;
             if let Err(error) = &taken {
                 let failure = error.sentence();
-                tracing::info!(file = %file.display(), %failure, "a bundle was not imported");
+                tracing::info!(file = %file.display(), %failure, "the bundle was not imported");
             }
             taken
         });
@@ -174,7 +175,7 @@ impl Operator {
         .await?;
         let owed = self.take_over_owed(&proof).await?;
         let Opened { manifest, signer, digest, .. } = &proof.opened;
-        let detail = format!("{} of the bundle {digest}, signed with {signer}", contents(manifest));
+        let detail = format!("{} of bundle {digest}, signed with the key {signer}", contents(manifest));
         for part in &manifest.repositories {
             let (at, subject) = (self.shared.clock.now(), (part.key.as_str(), None, None));
             self.state.audit_by(at, Action::BundleImport, subject, &detail, &Actor::console()).await?;
@@ -186,7 +187,7 @@ impl Operator {
     }
 }
 
-/// The folder and the name of a file that is not there yet.
+/// Splits the path of a new file into folder and name; an existing file is refused.
 pub(super) fn new_file(file: &Path) -> Result<(PathBuf, String), Refusal> {
     let (Some(folder), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else {
         return Err(Refusal::NoFileName(file.to_path_buf()));
@@ -197,7 +198,8 @@ pub(super) fn new_file(file: &Path) -> Result<(PathBuf, String), Refusal> {
     Ok((folder.to_path_buf(), name.to_owned()))
 }
 
-/// The repository here that a part is for: the one with its key, else the only remote one with its name.
+/// Finds the repository of this server that a part of a bundle belongs to: the one with the same key, else the only
+/// remote one with the same name.
 fn target(repositories: &[Repository], part: &Part) -> Result<Target, BundleError> {
     let remotes = || all_remotes(repositories);
     let by_key = remotes().find(|remote| remote.key().as_str() == part.key);
@@ -233,7 +235,7 @@ fn can_be_imported(proof: &VerifiedBundle) -> Result<(), BundleError> {
     }
 }
 
-/// What a bundle holds.
+/// Counts the contents of a bundle.
 fn contents(manifest: &Manifest) -> Contents {
     let count = |of: fn(&Part) -> usize| manifest.repositories.iter().map(of).sum::<usize>();
     let (releases, docs) = (count(|part| part.tarballs.len()), count(|part| part.docs.len()));

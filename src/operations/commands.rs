@@ -1,4 +1,4 @@
-//! What an administrator orders about accounts, local repositories and policies, from the terminal or over the API.
+//! Commands of administrators about accounts, local repositories and policies, from the terminal or over the API.
 
 mod flat;
 
@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::locked_releases::LockedReleases;
 
-/// An order. As JSON it is an object with its name (`user-add`), which holds its fields: the families of orders are not seen
-/// there. What may be left out is so in docs/OPERATIONS.md, too. A field that an order does not have is refused.
+/// A command. As JSON it is an object with one key, the name of the command (`user-add`), whose value contains the
+/// fields. The enum variants below are not visible in JSON. docs/OPERATIONS.md lists which fields are optional. An
+/// unknown field is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// About users.
@@ -18,19 +19,19 @@ pub enum Command {
     Key(KeyCommand),
     /// About organizations.
     Organization(OrganizationCommand),
-    /// About rights to read.
+    /// About grants of read access.
     Grant(GrantCommand),
-    /// About releases of local repositories, and names of packages.
+    /// About releases of local repositories, and claims to package names.
     Release(ReleaseCommand),
-    /// About what a policy holds.
+    /// About policies, pins and waivers.
     Policy(PolicyCommand),
-    /// About what is here and was done; it changes nothing.
+    /// Read-only queries.
     Inspect(InspectCommand),
 }
 
 impl Command {
-    /// Whether it only tells of what a store has, so that a new store could tell nothing. Orders that may ask an upstream
-    /// are not among them.
+    /// Whether the command only reads data of the store, so that its result is always empty on a new store. Commands
+    /// that may send requests to an upstream do not count.
     pub fn tells_of_the_store(&self) -> bool {
         match self {
             Self::User(order) => matches!(order, UserCommand::List),
@@ -44,11 +45,11 @@ impl Command {
     }
 }
 
-/// An order about users.
+/// A command about users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum UserCommand {
-    /// Make a user.
+    /// Create a user.
     #[serde(rename = "user-add")]
     Add {
         name: String,
@@ -64,64 +65,64 @@ pub enum UserCommand {
     /// List all users.
     #[serde(rename = "user-list")]
     List,
-    /// Set a password; `None` takes it away.
+    /// Set a password; `None` removes it.
     #[serde(rename = "user-password")]
     Password { name: String, password: Option<String> },
-    /// Shut a user out, or let them in again.
+    /// Activate or deactivate a user.
     #[serde(rename = "user-active")]
     Active { name: String, active: bool },
-    /// Make a user an administrator, or take that away.
+    /// Grant or remove administrator rights.
     #[serde(rename = "user-admin")]
     Admin { name: String, admin: bool },
-    /// Begin with a second factor of a user: its secret is the answer, and it is off until it is confirmed.
+    /// Start the setup of a second factor: returns its secret; it is off until it is confirmed.
     #[serde(rename = "user-totp")]
     Totp { name: String },
-    /// Turn the second factor on by a code of it: recovery codes are the answer.
+    /// Confirm the second factor with a code: turns it on and returns recovery codes.
     #[serde(rename = "user-totp-confirm")]
     TotpConfirm { name: String, code: String },
-    /// Turn a second factor off, for who has lost it.
+    /// Turn off the second factor of a user.
     #[serde(rename = "user-totp-off")]
     TotpOff { name: String },
 }
 
-/// An order about API keys.
+/// A command about API keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum KeyCommand {
-    /// Make a key of a user or an organization; permissions are written `DOMAIN` or `DOMAIN:RESOURCE`.
+    /// Create a key for a user or an organization. A permission has the form `DOMAIN` or `DOMAIN:RESOURCE`.
     #[serde(rename = "key-create")]
     Create { owner: Account, name: String, permissions: Vec<String>, days: Option<u64> },
     /// List the keys of a user or an organization.
     #[serde(rename = "key-list")]
     List { owner: Account },
-    /// Revoke a key.
+    /// Revoke a key and all keys that were created with it.
     #[serde(rename = "key-revoke")]
     Revoke { owner: Account, name: String },
 }
 
-/// An order about organizations.
+/// A command about organizations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum OrganizationCommand {
-    /// Make an organization.
+    /// Create an organization.
     #[serde(rename = "org-add")]
     Add { name: String, admin: Option<String> },
     /// List all organizations and their members.
     #[serde(rename = "org-list")]
     List,
-    /// Make a user a member, or change the role.
+    /// Add a member, or change the role of a member.
     #[serde(rename = "org-member")]
     Member { organization: String, user: String, role: String },
-    /// End a membership.
+    /// Remove a member.
     #[serde(rename = "org-remove-member")]
     RemoveMember { organization: String, user: String },
 }
 
-/// An order about rights to read.
+/// A command about grants of read access.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum GrantCommand {
-    /// Let somebody read a repository, or the packages of it that match.
+    /// Grant read access to a repository, or to the packages of it that match a pattern.
     #[serde(rename = "grant-add")]
     Add {
         owner: Account,
@@ -129,7 +130,7 @@ pub enum GrantCommand {
         #[serde(default = "everything")]
         pattern: String,
     },
-    /// Take that away.
+    /// Revoke a grant.
     #[serde(rename = "grant-remove")]
     Remove {
         owner: Account,
@@ -137,55 +138,55 @@ pub enum GrantCommand {
         #[serde(default = "everything")]
         pattern: String,
     },
-    /// List all such rights.
+    /// List all grants.
     #[serde(rename = "grant-list")]
     List,
 }
 
-/// An order about releases of local repositories, and names of packages.
+/// A command about releases of local repositories, and claims to package names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum ReleaseCommand {
-    /// Remove releases of a local repository for good.
+    /// Permanently remove releases of a local repository.
     #[serde(rename = "release-remove")]
     Remove { repository: String, package: String, version: Option<String>, reason: String },
-    /// Let a version that was reverted be published again with other content.
+    /// Allow a reverted version to be published again with different content.
     #[serde(rename = "release-allow")]
     Allow { repository: String, package: String, version: String },
-    /// Give a name back of which a repository has no release any more: others may answer for it.
+    /// Remove the claim of a repository to a package name, so that other repositories can serve the name.
     #[serde(rename = "release-forget")]
     Forget { repository: String, package: String },
-    /// Make the database of a local repository anew from its files.
+    /// Rebuild the database of a local repository from its files.
     #[serde(rename = "reindex")]
     Reindex { repository: String },
 }
 
-/// An order about what a policy holds.
+/// A command about policies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum PolicyCommand {
-    /// Keep the releases that lock files name to be had, whatever a policy says later.
+    /// Protect the releases in lock files from policy changes.
     #[serde(rename = "pin")]
     Pin { repository: String, releases: LockedReleases, until: Option<String>, reason: String },
-    /// Take pins back.
+    /// Remove pins.
     #[serde(rename = "unpin")]
     Unpin { repository: String, releases: LockedReleases },
-    /// Let releases pass a policy until then, unless it denies them.
+    /// Exempt releases from a policy until a given time, except from its deny rules.
     #[serde(rename = "policy-waive")]
     Waive { repository: String, package: String, requirement: Option<String>, until: String, reason: String },
-    /// The waivers in force.
+    /// List active waivers.
     #[serde(rename = "policy-waivers")]
     Waivers { repository: String },
-    /// End a waiver before its time.
+    /// End a waiver before it expires.
     #[serde(rename = "policy-withdraw")]
     Withdraw { repository: String, number: i64 },
-    /// What a policy says of a package or a release, and why.
+    /// Explain which releases of a package a policy holds, and why.
     #[serde(rename = "policy-why")]
     Why { repository: String, package: String, version: Option<String> },
-    /// What a policy says of the releases that lock files name.
+    /// Report which releases in lock files a policy holds.
     #[serde(rename = "policy-test")]
     Test { repository: String, releases: LockedReleases },
-    /// What was asked for that a policy holds, or would hold.
+    /// Report requested releases that a policy holds, or would hold in mode `enforce`.
     #[serde(rename = "policy-report")]
     Report {
         repository: String,
@@ -194,11 +195,11 @@ pub enum PolicyCommand {
     },
 }
 
-/// An order that changes nothing.
+/// A read-only command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum InspectCommand {
-    /// Say which member of a repository answers a name, and why; `json`: not in lines for people.
+    /// Explain which repository serves a package, and why; with `json` as JSON instead of text.
     #[serde(rename = "explain")]
     Explain {
         repository: String,
@@ -207,13 +208,13 @@ pub enum InspectCommand {
         #[serde(default)]
         json: bool,
     },
-    /// How much room a repository takes, or all of them, and how often it was of use.
+    /// Show disk usage and cache hit rates of one repository or all.
     #[serde(rename = "stats")]
     Stats { repository: Option<String> },
-    /// Who was delivered a package, or one release of it.
+    /// Show who downloaded a package, or one release of it.
     #[serde(rename = "who-has")]
     WhoHas { package: String, version: Option<String>, repository: Option<String> },
-    /// The newest lines of the audit log about a repository or an account.
+    /// Show the newest lines of the audit log, or those about a repository or an account.
     #[serde(rename = "audit")]
     Audit {
         repository: Option<String>,
@@ -223,7 +224,7 @@ pub enum InspectCommand {
     },
 }
 
-/// The pattern of all packages.
+/// The pattern that matches all packages.
 fn everything() -> String {
     "*".to_owned()
 }
@@ -232,23 +233,23 @@ fn first() -> u32 {
     1
 }
 
-/// What a report has a line for.
+/// How a report groups requests into lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReportBy {
-    /// Each release.
+    /// One line for each release.
     #[default]
     Package,
-    /// Everybody who asked.
+    /// One line for each client.
     Caller,
 }
 
-/// Whose something is. As JSON `{"user": NAME}` or `{"organization": NAME}`.
+/// An account that owns a key or a grant. As JSON `{"user": NAME}` or `{"organization": NAME}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Account {
-    /// A user's, by name.
+    /// The user of this name.
     User(String),
-    /// An organization's, by name.
+    /// The organization of this name.
     Organization(String),
 }

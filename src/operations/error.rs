@@ -1,4 +1,4 @@
-//! Why an order or a work is not carried out, in sentences for whoever gave it, and who is to blame.
+//! Errors of commands and jobs, and who can correct them.
 
 use std::fmt;
 use std::io;
@@ -28,24 +28,24 @@ use crate::tasks::report::sentence;
 use crate::tasks::verify_store::ScrubError;
 use crate::trust::FingerprintError;
 
-/// Who has to do something before an order can be carried out.
+/// Who has to correct the cause of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// Whoever gave it: it names what is not there, or wants what cannot be done as things are.
+    /// The user: the command refers to something that does not exist, or is not possible in the current state.
     Order,
-    /// An upstream: it gives no answer, or one that cannot be used.
+    /// An upstream: it does not answer, or its answer is not usable.
     Upstream,
-    /// This server: its disk, its database, its keys, or a fault of the program.
+    /// This server: its disk, its database, its keys, or a bug.
     Server,
 }
 
-/// Why an order or a work is not carried out.
+/// Why a command or a job failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperationError {
-    /// It cannot be done as it was ordered.
+    /// The command is not possible.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// An account cannot be changed like this, or the accounts cannot be read.
+    /// An account cannot be changed, or the accounts cannot be read.
     #[error(transparent)]
     Account(#[from] ManageError),
     /// The database failed.
@@ -60,121 +60,123 @@ pub enum OperationError {
     /// A store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// A store cannot be made from a backup.
+    /// A store cannot be restored from a backup.
     #[error(transparent)]
     Restore(#[from] RestoreError),
-    /// A key of this server cannot be used.
+    /// A signing key of this server cannot be used.
     #[error(transparent)]
     Key(#[from] SigningKeyError),
-    /// A repository does not answer.
+    /// A repository returned an error.
     #[error(transparent)]
     Repository(#[from] RepoError),
     /// A local repository was not changed.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// What is cached cannot be looked at.
+    /// The cache cannot be read.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// A collection was not finished.
+    /// A garbage collection failed.
     #[error(transparent)]
     Collect(#[from] GcError),
-    /// A scrub was not finished.
+    /// The verification of the store failed.
     #[error(transparent)]
     Scrub(#[from] ScrubError),
-    /// A mirror could not be run.
+    /// A mirror run failed.
     #[error(transparent)]
     Mirror(#[from] MirrorError),
-    /// A folder could not be written from a mirror.
+    /// The mirrored files could not be written to a folder.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// A bundle cannot be made, proven or taken in.
+    /// A bundle cannot be created, verified or imported.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// The same, while files that go into it were evicted.
-    #[error("{}; files were evicted: storage.cache_limit is too small", .0.sentence())]
+    /// A bundle cannot be created, probably because the cache evicted its files.
+    #[error("{}; files were evicted from the cache during the command: increase storage.cache_limit", .0.sentence())]
     Evicted(Box<OperationError>),
     /// A backup cannot be written or read.
     #[error(transparent)]
     Backup(#[from] BackupError),
-    /// A file that the order names cannot be opened.
+    /// A file of the command cannot be opened.
     #[error("{}: {source}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A folder that the order names cannot be listed.
+    /// A folder of the command cannot be listed.
     #[error(transparent)]
     Folder(io::Error),
-    /// Something has no JSON form.
+    /// A result cannot be converted to JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// The configuration is not read again, or cannot be shown; why.
+    /// The configuration cannot be reloaded or shown.
     #[error(transparent)]
     Configuration(Box<dyn std::error::Error + Send + Sync>),
-    /// A task gave no answer.
+    /// A background task ended without a result.
     #[error(transparent)]
     Task(#[from] TaskError),
 }
 
-/// Why an order cannot be carried out as it was given.
+/// Why a command is not possible.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// No repository has this key.
-    #[error("there is no repository `{key}`; configured are: {}", .known.join(", "))]
+    #[error("there is no repository `{key}`; the configured repositories are: {}", .known.join(", "))]
     NoRepository { key: String, known: Vec<String> },
-    /// No repository has this key, and the audit log has no line about one.
-    #[error("there is no repository `{0}`, and nothing is written down of it")]
+    /// No repository has this key, and the audit log has no line about it.
+    #[error("there is no repository `{0}`, and the audit log has no entry about it")]
     NothingWritten(String),
-    /// A right to read names a repository that is not configured.
+    /// A grant is for a repository that is not configured.
     #[error("there is no repository `{0}`")]
     UnknownRepository(String),
-    /// A lock file names a repository that is not configured.
-    #[error("there is no repository `{0}`; --repo says which one stands for it")]
+    /// A lock file refers to a repository that is not configured.
+    #[error("there is no repository `{0}`; use --repo to select the repository for these packages")]
     NothingStandsFor(String),
-    /// It is not of type remote.
+    /// The repository is not of type remote.
     #[error("`{0}` has no upstream to mirror")]
     NoUpstream(String),
-    /// It is not of type local.
-    #[error("`{0}` is not a local repository: what it has is published elsewhere")]
+    /// The repository is not of type local.
+    #[error("`{0}` is not a local repository; this command works only with local repositories")]
     NotLocal(String),
-    /// What lock files name is taken from repositories that clients read.
-    #[error("{0}: name one of these")]
+    /// The repository is not served to clients directly.
+    #[error("{0}; use that virtual repository instead")]
     NotDirect(Through),
-    /// A folder would hold what a policy holds.
-    #[error("a policy holds for `{0}`, and a folder cannot hold back what the policy holds: leave --to out")]
-    FolderOfPoliced(String),
-    /// A folder would hold what is held above.
-    #[error("{0}, and a folder cannot hold back what is held there: leave --to out")]
-    FolderOfIndirect(Through),
-    /// A local repository is no cache.
+    /// A folder would contain releases that a policy holds.
     #[error(
-        "`{0}` is a local repository: what it holds is no cache. To remove a release for good: hexkeep release remove"
+        "cannot write a folder: `{0}` has a policy, and a folder would contain releases that the policy holds; run the command without --to"
     )]
+    FolderOfPoliced(String),
+    /// A folder would contain releases that virtual repositories hold.
+    #[error(
+        "cannot write a folder: {0}, and a folder would contain releases that are held there; run the command without --to"
+    )]
+    FolderOfIndirect(Through),
+    /// A purge of a local repository, which is not a cache.
+    #[error("`{0}` is a local repository, not a cache; to remove a release permanently, use `hexkeep release remove`")]
     PurgeOfLocal(String),
-    /// A virtual repository has no cache.
-    #[error("`{repository}` is a virtual repository and caches nothing of its own; purge its members: {}", .members.join(", "))]
+    /// A purge of a virtual repository, which has no cache.
+    #[error("`{repository}` is a virtual repository and has no cache; purge its members instead: {}", .members.join(", "))]
     PurgeOfVirtual { repository: String, members: Vec<String> },
-    /// A version of what?
-    #[error("a version needs a package")]
+    /// A version without a package.
+    #[error("a version requires a package: add the name of the package")]
     VersionWithoutPackage,
-    /// It is no name.
+    /// Not a package name.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// It is no version.
+    /// Not a version.
     #[error(transparent)]
     Version(#[from] VersionError),
-    /// It is no requirement.
+    /// Not a version requirement.
     #[error(transparent)]
     Requirement(#[from] RequirementError),
-    /// It is no checksum.
+    /// Not a checksum.
     #[error(transparent)]
     Checksum(#[from] ChecksumError),
-    /// It is no pattern of names.
-    #[error("`{pattern}` is no pattern: {}", .why.kind())]
+    /// Not a pattern of package names.
+    #[error("`{pattern}` is not a valid pattern: {}", .why.kind())]
     Pattern { pattern: String, why: globset::Error },
-    /// Patterns that cannot be used together.
+    /// The patterns cannot be combined.
     #[error(transparent)]
     Patterns(#[from] globset::Error),
     /// No user has this name.
@@ -184,113 +186,115 @@ pub enum Refusal {
     #[error("there is no organization `{0}`")]
     NoOrganization(String),
     /// The owner has no key of this name.
-    #[error("{account} has no key `{key}`")]
+    #[error("`{account}` has no key `{key}`")]
     NoKey { account: String, key: String },
-    /// The name of a user or an organization that is to be made.
-    #[error("`{0}` is taken: a user or an organization has this name already")]
+    /// The name of the new user or organization is in use.
+    #[error("the name `{0}` is already in use by a user or an organization")]
     NameTaken(String),
-    /// An address that is to be a user's.
-    #[error("another user has the e-mail address {0}")]
+    /// The e-mail address of the user is in use.
+    #[error("the e-mail address {0} is already in use by another user")]
     EmailTaken(String),
-    /// The server keeps one administrator who is let in.
-    #[error("{0} is the last active administrator: make another user an administrator first")]
+    /// The server needs at least one active administrator.
+    #[error("`{0}` is the last active administrator; promote another user first")]
     LastAdministrator(String),
-    /// An organization keeps one administrator.
-    #[error("{user} is the last administrator of {organization}: make another member one first")]
+    /// An organization needs at least one administrator.
+    #[error("`{user}` is the last administrator of `{organization}`; give another member the role `admin` first")]
     LastAdmin { user: String, organization: String },
-    /// An organization keeps one member.
-    #[error("{user} is the last member of {organization}: add another one first")]
+    /// An organization needs at least one member.
+    #[error("`{user}` is the last member of `{organization}`; add another member first")]
     LastMember { user: String, organization: String },
-    /// A membership that is to end.
-    #[error("{user} is not a member of {organization}")]
+    /// The membership to remove does not exist.
+    #[error("`{user}` is not a member of `{organization}`")]
     NotMember { user: String, organization: String },
-    /// A right to read that is to be taken away.
-    #[error("{account} has no such right: `hexkeep grant list` shows all")]
+    /// The grant to revoke does not exist.
+    #[error("`{account}` has no such grant; `hexkeep grant list` shows all grants")]
     NoGrant { account: String },
-    /// It is no role.
-    #[error("`{0}` is no role; write read, write or admin")]
+    /// Not a role.
+    #[error("`{0}` is not a role; write `read`, `write` or `admin`")]
     NoRole(String),
-    /// It is no permission; why.
+    /// Not a permission, and why.
     #[error("`{word}`: {why}")]
     Permission { word: String, why: String },
     /// A local repository has no such release, or no such package.
-    #[error("{repository} has no {}", named(.package, .version.as_ref()))]
+    #[error("`{repository}` has no {}", named(.package, .version.as_ref()))]
     NoRelease { repository: String, package: PackageName, version: Option<ReleaseVersion> },
-    /// A version that was not reverted.
-    #[error("{package} {version} of {repository} was not reverted: there is nothing to be allowed again")]
+    /// The version was not reverted.
+    #[error("{package} {version} of `{repository}` was not reverted; only a reverted version can be allowed again")]
     NotReverted { repository: String, package: PackageName, version: ReleaseVersion },
-    /// A virtual repository claims no name.
-    #[error("{0} is a virtual repository; a name is given back by the member that has had it")]
+    /// A virtual repository has no claims.
+    #[error("`{0}` is a virtual repository and claims no names; use the member that had the package")]
     NameOfVirtual(String),
-    /// The name is not claimed.
-    #[error("{repository} has never had {name}, or it was given back")]
+    /// The repository does not claim the name.
+    #[error("`{repository}` does not claim {name}: it never had the package, or the claim was removed")]
     Unclaimed { repository: String, name: String },
     /// The name is in use.
-    #[error("{repository} still has releases of {package}: while it has, the name is not given back")]
+    #[error("`{repository}` still has releases of {package}; the claim can be removed only when it has none")]
     StillHere { repository: String, package: String },
-    /// Whether the name is in use cannot be found out.
+    /// It is unknown whether the name is in use.
     #[error(
-        "it cannot be known whether {repository} still has {package}: its list of names is not here, and the upstream does \
-         not give it; try again when the upstream answers"
+        "it is unknown whether `{repository}` still has {package}: its list of names is not in the cache, and the upstream \
+         does not answer; try again when the upstream is available"
     )]
     NotKnown { repository: String, package: String },
     /// The name of a policy is in use.
-    #[error("{repository} still has {policy}: while it has, the name is not given back")]
+    #[error("`{repository}` still has {policy}; the claim can be removed only when the policy is gone")]
     PolicyStillHere { repository: String, policy: String },
-    /// No policy holds there.
-    #[error("no policy holds for `{0}`; name one with its key `policy`")]
+    /// The repository has no policy.
+    #[error("`{0}` has no policy; set one with the key `policy` of the repository in the configuration")]
     NoPolicy(String),
-    /// A repository does not have what a policy is asked about.
+    /// The repository does not have the package or release.
     #[error("`{repository}` does not have {package}{}", .version.as_ref().map(|one| format!(" {one}")).unwrap_or_default())]
     NotThere { repository: String, package: PackageName, version: Option<String> },
-    /// It is past, or no time.
-    #[error("`{0}` is no time to come; write 2026-11-01T12:00:00Z or a date, which means its end")]
+    /// Not a time, or not in the future.
+    #[error(
+        "`{0}` is not a time in the future; write a time such as 2026-11-01T12:00:00Z, or a date, which means its end"
+    )]
     NotToCome(String),
-    /// A requirement that no version meets.
+    /// A requirement that no version can meet.
     #[error("`{0}` matches no version")]
     MatchesNothing(String),
-    /// No such waiver is in force.
-    #[error("`{repository}` has no waiver {number} in force")]
+    /// No active waiver has this number.
+    #[error("`{repository}` has no active waiver {number}")]
     NoWaiver { repository: String, number: i64 },
-    /// A reason that does not fit into a line of the audit log.
-    #[error("a reason is one line of at most {most} characters")]
+    /// A reason that does not fit in a line of the audit log.
+    #[error("write a reason of one line, with at most {most} characters")]
     Reason { most: usize },
-    /// A collection without a rule would remove everything.
-    #[error("say what is to be kept: --keep-latest N, --unused-for TIME, or both")]
+    /// A garbage collection without a rule would remove everything.
+    #[error("no rule for files to keep; add --keep-latest N, --unused-for TIME, or both")]
     KeepWhat,
-    /// A collection by a time that is not known so exactly.
-    #[error("when a file was used last is known to an hour: --unused-for is 1h at least")]
+    /// A garbage collection with a time that is shorter than the recorded precision.
+    #[error("--unused-for is too short: the last use of a file is recorded to the hour; write 1h or more")]
     UnusedTooShort,
-    /// Something else is under way.
+    /// Another job is running.
     #[error(transparent)]
     Busy(#[from] JobConflict),
-    /// What was given with `--trust` is no fingerprint.
+    /// The value of `--trust` is not a fingerprint.
     #[error("--trust: {0}")]
     Trust(FingerprintError),
-    /// It names no file.
-    #[error("{} is no name of a file", .0.display())]
+    /// The path has no file name.
+    #[error("{} is not the path of a file", .0.display())]
     NoFileName(PathBuf),
-    /// Nothing is overwritten.
-    #[error("{} is there already; name a new file", .0.display())]
+    /// The file exists, and is not overwritten.
+    #[error("{} already exists; choose a new file", .0.display())]
     FileIsThere(PathBuf),
     /// A restore into a store that is open.
     #[error("a daemon or a command uses the store in {}; stop it first", .0.display())]
     StoreInUse(PathBuf),
-    /// An import of something else than a folder.
-    #[error("{} is no folder; a single tarball is published with `curl -T` (docs/CLIENTS.md)", .0.display())]
+    /// An import from a path that is not a folder.
+    #[error("{} is not a folder; to publish a single tarball, use `curl -T` (see docs/CLIENTS.md)", .0.display())]
     NoFolder(PathBuf),
     /// A folder without tarballs.
     #[error("there are no tarballs in {}", .0.display())]
     NoTarballs(PathBuf),
-    /// A folder of repositories without this one.
-    #[error("{} has no `{key}`; give the folder of the repository that is meant: {}", .folder.display(), .names.join(", "))]
+    /// The folder contains several repositories, but not this one.
+    #[error("{} has no folder `{key}`; choose the folder of one repository: {}", .folder.display(), .names.join(", "))]
     NotInFolder { folder: PathBuf, key: String, names: Vec<String> },
 }
 
-/// A repository that is not read directly, and the virtual ones through which it is.
+/// A repository that is not served directly, and the virtual repositories that serve it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Through {
-    /// Its key.
+    /// Key of the repository.
     pub key: String,
     /// Keys of the virtual repositories.
     pub above: Vec<String>,
@@ -300,8 +304,8 @@ impl fmt::Display for Through {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, above } = self;
         match above.as_slice() {
-            [] => write!(f, "`{key}` is not read directly (`direct: false`)"),
-            above => write!(f, "`{key}` is read through `{}` alone", above.join("`, `")),
+            [] => write!(f, "`{key}` is not served directly (`direct: false`)"),
+            above => write!(f, "`{key}` is served only through `{}`", above.join("`, `")),
         }
     }
 }
@@ -311,12 +315,12 @@ fn named(package: &PackageName, version: Option<&ReleaseVersion>) -> String {
 }
 
 impl OperationError {
-    /// The whole chain of causes in one line.
+    /// The error and its causes in one line.
     pub fn sentence(&self) -> String {
         sentence(self)
     }
 
-    /// Who has to do something.
+    /// Who has to correct the cause.
     pub fn blame(&self) -> Blame {
         match self {
             Self::Refused(_) | Self::File { .. } | Self::Folder(_) | Self::Configuration(_) => Blame::Order,

@@ -1,4 +1,4 @@
-//! Why a repository answers a name as it does.
+//! Explains which repository serves a package, and why.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::hex::version::ReleaseVersion;
 use crate::repository::RequestContext;
 use crate::repository::composite::ExplainQuestion;
 
-/// How long members are waited for.
+/// Time limit for the members of a virtual repository.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why a repository answers a name as it does: in sentences, or as JSON where that was asked for.
+/// The explanation, as text or as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explained(pub String);
 
@@ -48,7 +48,7 @@ impl Operator {
     }
 }
 
-/// JSON without letters that a terminal might not show: they are in texts alone, where they can be escaped.
+/// Escapes all non-ASCII characters of a JSON text. They can only be in strings, where JSON allows it.
 fn in_ascii(json: &str) -> String {
     let mut ascii = String::with_capacity(json.len());
     for c in json.chars() {
@@ -60,7 +60,7 @@ fn in_ascii(json: &str) -> String {
     ascii
 }
 
-/// A half of a letter as JSON escapes it: six characters.
+/// A UTF-16 unit as a JSON escape of six characters.
 fn escape(unit: u16) -> impl Iterator<Item = char> {
     let digits = [12, 8, 4, 0].map(|shift| char::from_digit(u32::from(unit >> shift & 0xf), 16).unwrap_or('0'));
     ['\\', 'u'].into_iter().chain(digits)

@@ -1,4 +1,4 @@
-//! What the fetch log tells.
+//! Reports from the fetch log: who downloaded a release, and which requests a policy held.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,115 +14,115 @@ use crate::hex::name::PackageName;
 use crate::policy::decide::AllowedBy;
 use crate::state::fetches::{Fetch, FetchOutcome as What, FetchTally};
 
-/// Who was delivered a package or a release.
+/// The result of `who-has`: downloads of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchReport {
-    /// The package.
+    /// Name of the package.
     pub package: String,
-    /// Deliveries, told together where they differ in nothing but time.
+    /// Downloads; those that differ only in time are one entry.
     pub deliveries: Vec<Delivery>,
-    /// Whether deliveries are written down at all.
+    /// Whether the fetch log is enabled.
     pub is_written_down: bool,
 }
 
-/// Deliveries of a release to somebody.
+/// Downloads of a release by one client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// Key of the repository that was asked.
+    /// Key of the requested repository.
     pub repository: String,
-    /// Version.
+    /// Version of the release.
     pub version: String,
-    /// To whom.
+    /// The client.
     pub caller: FetchedBy,
-    /// When, and how often.
+    /// First time, last time and count.
     pub times: FetchTimes,
 }
 
-/// Who fetched something, with what, from where; each may be empty.
+/// A client of the fetch log. Each field may be empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FetchedBy {
-    /// `user:alice`, `org:acme`.
+    /// Account: `user:alice` or `org:acme`.
     pub actor: String,
-    /// `key:NAME` (also of a token that the key was exchanged for), `password`, `token:ID`.
+    /// Credential: `key:NAME` (also for a token from this key), `password` or `token:ID`.
     pub credential: String,
-    /// A range or an address.
+    /// IP address or address range.
     pub address: String,
 }
 
-/// When, and how often.
+/// First time, last time and count of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchTimes {
-    /// The first time.
+    /// Time of the first request.
     pub first: Timestamp,
-    /// The last time.
+    /// Time of the last request.
     pub last: Timestamp,
-    /// How often.
+    /// Number of requests.
     pub count: u64,
 }
 
-/// What was asked for that a policy holds, or would hold.
+/// The result of `policy report`: requests that a policy held, or would have held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldReport {
-    /// In which order it is told.
+    /// How requests are grouped.
     pub by: ReportBy,
-    /// Requests, told together.
+    /// Requests in groups.
     pub groups: Vec<HeldGroup>,
-    /// Requests that were refused.
+    /// Number of requests that were refused.
     pub refused: u64,
-    /// Requests that would have been refused.
+    /// Number of requests that would have been refused in mode `enforce`.
     pub would_be_refused: u64,
-    /// Packages that this process has evaluated.
+    /// Number of packages that this process has evaluated.
     pub evaluated: usize,
-    /// Releases of them that are held.
+    /// Number of held releases of these packages.
     pub held: usize,
-    /// Releases of them that a rule holds and something excuses.
+    /// Releases of these packages that a rule would hold but that are exempt.
     pub exempt: Vec<ExemptRelease>,
-    /// How many of those there are for each reason, with the words of the reason.
+    /// Number of exempt releases for each reason.
     pub exempt_for: Vec<(String, usize)>,
 }
 
-/// Requests that are told together: by release and rule, or by caller.
+/// A group of requests: by release and rule, or by client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldGroup {
-    /// What they have in common.
+    /// What the requests have in common.
     pub of: HeldOf,
-    /// Whether they were refused; else they would have been.
+    /// Whether the requests were refused; if not, they would have been refused in mode `enforce`.
     pub is_held: bool,
-    /// When, and how often.
+    /// First time, last time and count.
     pub times: FetchTimes,
 }
 
-/// What requests that are told together have in common, and what they differ in.
+/// What the requests of a group have in common, and in what they differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HeldOf {
-    /// A release and the rule by which it is held.
+    /// A release and the rule that holds it.
     Release {
-        /// Package.
+        /// Name of the package.
         package: String,
-        /// Version.
+        /// Version of the release.
         version: String,
         /// The rule.
         rule: String,
-        /// So many callers asked.
+        /// Number of clients.
         callers: usize,
     },
-    /// Somebody who asked.
+    /// A client.
     Caller {
-        /// Who.
+        /// The client.
         caller: FetchedBy,
-        /// `NAME VERSION` of what was asked for.
+        /// Requested releases as `NAME VERSION`.
         releases: Vec<String>,
     },
 }
 
-/// A release that a rule holds and something excuses.
+/// A release that a rule would hold but that is exempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExemptRelease {
-    /// Package.
+    /// Name of the package.
     pub package: String,
-    /// Version.
+    /// Version of the release.
     pub version: String,
-    /// By what it is excused, in words.
+    /// Reason of the exemption.
     pub because: String,
 }
 
@@ -140,7 +140,7 @@ impl From<&FetchTally> for FetchTimes {
 }
 
 impl FetchTimes {
-    /// These and others.
+    /// The sum of two sets of requests.
     fn and(self, other: Self) -> Self {
         Self { first: self.first.min(other.first), last: self.last.max(other.last), count: self.count + other.count }
     }
@@ -166,9 +166,9 @@ impl FetchReport {
         }));
         match (deliveries.is_empty(), is_written_down) {
             (false, _) => {}
-            (true, false) => text.remarks.push("nothing is written down: fetch_log.retain is 0s".to_owned()),
+            (true, false) => text.remarks.push("the fetch log is disabled: fetch_log.retain is 0s".to_owned()),
             (true, true) => {
-                text.remarks.push(format!("nobody has fetched it from here, as far as is written down: {package}"));
+                text.remarks.push(format!("the fetch log has no download of {package}"));
             }
         }
         text
@@ -207,14 +207,14 @@ impl HeldReport {
         if !self.exempt.is_empty() {
             let exempt: String = self.exempt_for.iter().map(|(why, count)| format!("; {count} {why}")).collect();
             let (packages, held) = (self.evaluated, self.held);
-            text.remarks.push(format!("of {packages} packages that were evaluated {held} releases are held{exempt}"));
+            text.remarks.push(format!("{packages} packages were evaluated; {held} of their releases are held{exempt}"));
         }
         text
     }
 }
 
 impl Operator {
-    /// Who was delivered a package or a release.
+    /// Lists the downloads of a package or a release.
     pub(super) async fn who_has(
         &self,
         repository: Option<&str>,
@@ -236,7 +236,7 @@ impl Operator {
         Ok(FetchReport { package, deliveries: deliveries.collect(), is_written_down })
     }
 
-    /// What was asked for that the policy of a repository holds, or would hold.
+    /// Lists requests that the policy of a repository held, or would have held.
     pub(super) async fn policy_report(&self, key: &str, by: ReportBy) -> Result<HeldReport, OperationError> {
         let (_, enforcer) = self.policed(key)?;
         let found = self.fetch_log.held_of(key).await?;
@@ -247,7 +247,7 @@ impl Operator {
         let requests: u64 = found.iter().map(|(_, tally)| tally.count).sum();
         let would = found.iter().filter(|(fetch, _)| fetch.outcome == What::WouldHold);
         let would_be_refused: u64 = would.map(|(_, tally)| tally.count).sum();
-        // What a rule holds and something excuses, of the packages that this process has evaluated.
+        // Exempt releases of the packages that this process has evaluated.
         let standing = enforcer.standing();
         let exempt = standing.exempt.iter().map(|(package, version, why)| ExemptRelease {
             package: package.to_string(),
@@ -268,7 +268,7 @@ impl Operator {
     }
 }
 
-/// Requests for one release under one rule together.
+/// Groups requests by release and rule.
 fn by_release(found: &[(Fetch, FetchTally)]) -> Vec<HeldGroup> {
     let key = |fetch: &Fetch| {
         let Fetch { package, version, rule, outcome, .. } = fetch;
@@ -282,7 +282,7 @@ fn by_release(found: &[(Fetch, FetchTally)]) -> Vec<HeldGroup> {
     groups
 }
 
-/// Requests of one caller together.
+/// Groups requests by client.
 fn by_caller(found: &[(Fetch, FetchTally)]) -> Vec<HeldGroup> {
     let key = |fetch: &Fetch| (FetchedBy::from(fetch), fetch.outcome == What::WouldHold);
     let release = |fetch: &Fetch| format!("{} {}", fetch.package, fetch.version);
@@ -294,7 +294,7 @@ fn by_caller(found: &[(Fetch, FetchTally)]) -> Vec<HeldGroup> {
     groups
 }
 
-/// What has the same `key` together: its members, and when.
+/// Groups fetches by `key`. Each group has the set of its `member` values and its times.
 fn together<K: Ord, M: Ord>(
     found: &[(Fetch, FetchTally)],
     key: impl Fn(&Fetch) -> K,

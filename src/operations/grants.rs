@@ -1,4 +1,4 @@
-//! Orders about rights to read.
+//! Commands about grants of read access.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,35 +9,35 @@ use super::{OperationError, Refusal};
 use crate::hex::name::RepoName;
 use crate::state::audit::Actor;
 
-/// What came of an order about rights to read.
+/// The result of a grant command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GrantOutcome {
-    /// A right was given.
+    /// A grant was added.
     Added {
         /// Key of the repository.
         repository: String,
-        /// Names of packages.
+        /// Pattern of package names.
         pattern: String,
     },
-    /// A right was taken away.
+    /// A grant was revoked.
     Removed {
         /// Key of the repository.
         repository: String,
-        /// Names of packages.
+        /// Pattern of package names.
         pattern: String,
     },
-    /// All rights.
+    /// All grants.
     Listed(Vec<ListedGrant>),
 }
 
-/// A right in a list.
+/// A grant in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedGrant {
-    /// Whose it is: `user:alice`, `org:acme`.
+    /// Account that may read: `user:alice` or `org:acme`.
     pub owner: String,
     /// Key of the repository.
     pub repository: String,
-    /// Names of packages.
+    /// Pattern of package names.
     pub pattern: String,
 }
 
@@ -45,10 +45,10 @@ impl GrantOutcome {
     pub(super) fn text(&self) -> Text {
         match self {
             Self::Added { repository, pattern } => {
-                Text::remark(format!("granted reading of {pattern} of {repository}"))
+                Text::remark(format!("granted read access to {pattern} in {repository}"))
             }
             Self::Removed { repository, pattern } => {
-                Text::remark(format!("removed the right to read {pattern} of {repository}"))
+                Text::remark(format!("revoked read access to {pattern} in {repository}"))
             }
             Self::Listed(grants) => Text::lines(
                 grants
@@ -70,7 +70,7 @@ impl Operator {
             }
             GrantCommand::Remove { owner, repository, pattern } => {
                 let owner = self.owner(&owner).await?;
-                // It may be no longer configured.
+                // The repository may no longer be configured.
                 let key = repository.parse().map_err(Refusal::from)?;
                 accounts.remove_grant(owner, &key, &pattern, by).await?;
                 GrantOutcome::Removed { repository, pattern }
@@ -90,7 +90,7 @@ impl Operator {
         })
     }
 
-    /// The key of a repository that is configured.
+    /// The key of a configured repository.
     fn known(&self, repository: &str) -> Result<RepoName, Refusal> {
         let found = self.repository(repository).map_err(|_| Refusal::UnknownRepository(repository.to_owned()))?;
         Ok(found.key().clone())

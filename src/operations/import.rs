@@ -1,4 +1,4 @@
-//! `import`: publishes the tarballs and the documentation that a folder holds.
+//! `import`: publishes the tarballs and documentation archives in a folder.
 
 use std::path::{Path, PathBuf};
 
@@ -16,28 +16,28 @@ use crate::shutdown;
 use crate::state::audit::Actor;
 use crate::tasks::report::{Progress, Reporter, sentence};
 
-/// Bytes that are read of a file at a time.
+/// Number of bytes that are passed to an upload at a time.
 const PIECE: usize = 256 * 1024;
 
-/// What came of the files of a folder.
+/// The result of an import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
-    /// Releases that were published.
+    /// Number of releases that were published.
     pub published: usize,
-    /// Releases that got documentation.
+    /// Number of releases to which documentation was added.
     pub documented: usize,
-    /// Files whose content was there already.
+    /// Number of files that were already published.
     pub there: usize,
-    /// Files that could not be used, and why.
+    /// Files that could not be published, and why.
     pub unused: Vec<UnusedFile>,
 }
 
-/// A file that could not be used.
+/// A file that could not be published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnusedFile {
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
-    /// Why.
+    /// Reason.
     pub why: String,
 }
 
@@ -48,7 +48,7 @@ impl Imported {
             remarks: unused.iter().map(|UnusedFile { file, why }| format!("{}: {why}", file.display())).collect(),
             failed: !unused.is_empty(),
             ..Text::line(format!(
-                "{} published, {documented} documentations added, {there} were there already, {} could not be used",
+                "{} published, {documented} documentation archives added, {there} files were already published, {} could not be published",
                 count(*published, "release was", "releases were"),
                 count(unused.len(), "file", "files")
             ))
@@ -56,7 +56,7 @@ impl Imported {
     }
 }
 
-/// What a folder holds.
+/// Files found in a folder.
 #[derive(Debug, Default)]
 struct FolderContents {
     tarballs: Vec<PathBuf>,
@@ -65,13 +65,13 @@ struct FolderContents {
 
 /// Why a file was not published.
 enum Unused {
-    /// A package that it depends on is not there, perhaps not yet.
+    /// A package that it depends on is missing, but may be published later in the same import.
     Dependency(String),
-    /// It will not be the next time either.
+    /// An error that a second attempt cannot solve.
     Bad(String),
 }
 
-/// What came of the files so far.
+/// Counts of an import in progress.
 struct ImportTally<'a> {
     published: usize,
     documented: usize,
@@ -88,8 +88,8 @@ impl ImportTally<'_> {
 }
 
 impl Operator {
-    /// Publishes every tarball of a folder, then its documentation. What is there already is passed over, so that it
-    /// can be done again.
+    /// Publishes every tarball of a folder, then its documentation. Files that are already published are skipped, so
+    /// that an import can be repeated.
     pub(super) async fn import(
         &self,
         key: String,
@@ -117,7 +117,7 @@ impl Operator {
     }
 }
 
-/// Publishes tarballs, those again whose dependencies have come meanwhile; what is said of those that could not be.
+/// Publishes tarballs, and retries those whose dependencies were published in the meantime. Returns those that failed.
 async fn publish_all(
     local: &LocalRepository,
     grant: &WriteGrant,
@@ -150,7 +150,7 @@ async fn publish_all(
     }
 }
 
-/// Publishes one file; says whether it was not there yet.
+/// Publishes one file. Returns false if it was already published.
 async fn publish(local: &LocalRepository, grant: &WriteGrant, file: &Path) -> Result<bool, Unused> {
     let (outer, received) = receive(local, file).await?;
     if local.has_tarball(&outer).await.map_err(|error| bad(&error))? {
@@ -167,11 +167,12 @@ async fn publish(local: &LocalRepository, grant: &WriteGrant, file: &Path) -> Re
     }
 }
 
-/// Adds documentation to a release that has none; says whether it had none.
+/// Adds documentation to a release that has none. Returns false if it already had documentation.
 async fn document(local: &LocalRepository, grant: &WriteGrant, file: &Path) -> Result<bool, Unused> {
-    let name = artifact(file).ok_or_else(|| Unused::Bad("is not named NAME-VERSION.tar.gz".to_owned()))?;
+    let name =
+        artifact(file).ok_or_else(|| Unused::Bad("its name does not have the form NAME-VERSION.tar.gz".to_owned()))?;
     let listed = local.listed_release(&name).await.map_err(|error| bad(&error))?;
-    let listed = listed.ok_or_else(|| Unused::Bad("its release is not there".to_owned()))?;
+    let listed = listed.ok_or_else(|| Unused::Bad("the release of this documentation is not published".to_owned()))?;
     if listed.docs.is_some() {
         return Ok(false);
     }
@@ -198,13 +199,14 @@ fn bad(error: &dyn std::error::Error) -> Unused {
     Unused::Bad(sentence(error))
 }
 
-/// Whose documentation a file is, by its name.
+/// The release that a documentation archive belongs to, read from its file name.
 fn artifact(file: &Path) -> Option<ArtifactName> {
     ArtifactName::parse_docs(file.file_name()?.to_str()?).ok()
 }
 
-/// Finds the packages of `folder`: tarballs in itself; a registry that `mix hex.registry build` made, or a repository of
-/// mini_repo's, with `tarballs` and `docs`; or the whole data folder of mini_repo, with `repos/KEY`.
+/// Finds the packages in `folder`. It may contain tarballs; or be a registry of `mix hex.registry build` or a
+/// repository of mini_repo, with the folders `tarballs` and `docs`; or be the data folder of mini_repo, with the folder
+/// `repos/KEY`.
 fn survey(folder: &Path, key: &str) -> Result<FolderContents, OperationError> {
     if !folder.is_dir() {
         return Err(Refusal::NoFolder(folder.to_path_buf()).into());
@@ -225,7 +227,7 @@ fn survey(folder: &Path, key: &str) -> Result<FolderContents, OperationError> {
     collect(&tarballs, "tar", 0, &mut found.tarballs).map_err(OperationError::Folder)?;
     let docs = root.join("docs");
     if docs.is_dir() {
-        // Beside each other, or as mini_repo has them: docs/NAME/VERSION/NAME-VERSION.tar.gz.
+        // Files directly in `docs`, or as in mini_repo: docs/NAME/VERSION/NAME-VERSION.tar.gz.
         collect(&docs, "gz", 2, &mut found.docs).map_err(OperationError::Folder)?;
     }
     if found.tarballs.is_empty() && found.docs.is_empty() {
@@ -243,7 +245,8 @@ fn no_such_repository(folder: PathBuf, key: &str) -> Result<Refusal, OperationEr
     Ok(Refusal::NotInFolder { folder, key: key.to_owned(), names })
 }
 
-/// The files below `folder` with this ending, in order; `depth` folders down.
+/// Adds the files in `folder` with this extension to `files`, in order of their names, down to `depth` levels of
+/// folders.
 fn collect(folder: &Path, ending: &str, depth: usize, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder)? {

@@ -1,8 +1,9 @@
-//! Works on the cache that take a while, and which of them are not done at one time.
+//! Prevents jobs on the cache from running at the same time if they would disturb each other.
 //!
-//! An import counts on the files that it has found or stored until their indexes are switched, and a mirror on those of its
-//! packages; a collection removes files. So an import and a collection are each alone, and mirrors exclude each other by
-//! repository. Commands on a store at rest are alone anyway: one of them holds its lock.
+//! An import relies on the files that it has found or stored until it has switched the indexes, and a mirror relies on
+//! the files of its packages; a garbage collection removes files. So an import or a garbage collection excludes every
+//! other job, and two mirrors exclude each other if they are for the same repository. Without a daemon, the lock of the
+//! store ensures that only one command runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,14 +12,14 @@ use parking_lot::Mutex;
 
 use crate::hex::name::RepoName;
 
-/// A work.
+/// A job that excludes others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ExclusiveJob {
-    /// A bundle is taken in.
+    /// Import of a bundle.
     Import,
-    /// Files that nothing needs are removed.
+    /// Garbage collection.
     Collect,
-    /// A repository is mirrored.
+    /// Mirror of a repository.
     Mirror(RepoName),
 }
 
@@ -35,22 +36,22 @@ impl fmt::Display for ExclusiveJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Import => f.write_str("an import of a bundle"),
-            Self::Collect => f.write_str("a collection (gc)"),
+            Self::Collect => f.write_str("a garbage collection (gc)"),
             Self::Mirror(repository) => write!(f, "a mirror of `{repository}`"),
         }
     }
 }
 
-/// Something else is under way.
+/// Another job is running.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is under way already; give the command again when it has ended")]
+#[error("{0} is running; run the command again when it has ended")]
 pub struct JobConflict(pub(super) ExclusiveJob);
 
-/// The works that are under way. Clones share them.
+/// The running jobs. Clones share the list.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RunningJobs(Arc<Mutex<Vec<ExclusiveJob>>>);
 
-/// A work's place among them, for as long as anything of it goes on.
+/// The entry of a running job; dropped when the job ends.
 #[derive(Debug)]
 pub(super) struct JobSlot(RunningJobs, ExclusiveJob);
 
@@ -61,7 +62,7 @@ impl Drop for JobSlot {
 }
 
 impl RunningJobs {
-    /// A place for a work, where nothing that is under way excludes it.
+    /// Registers a job, unless a running job excludes it.
     pub(super) fn begin(&self, work: ExclusiveJob) -> Result<JobSlot, JobConflict> {
         let mut under_way = self.0.lock();
         if let Some(other) = under_way.iter().find(|other| work.excludes(other)) {

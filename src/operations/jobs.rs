@@ -1,4 +1,4 @@
-//! Work that takes a while, as the terminal orders it.
+//! Long operations, as the command line requests them.
 
 use std::path::PathBuf;
 
@@ -6,122 +6,122 @@ use serde::{Deserialize, Serialize};
 
 use super::locked_releases::LockedReleases;
 
-/// Work that takes a while.
+/// A long operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Job {
-    /// Prove everything in the store again.
+    /// Verify every file in the store again.
     VerifyStore {
-        /// Remove what is not sound.
+        /// Remove damaged files.
         repair: bool,
     },
-    /// Bring what lock files name.
+    /// Download the releases in lock files.
     Prefetch(PrefetchJob),
-    /// Save what cannot be made again.
+    /// Save all data that cannot be downloaded or rebuilt.
     Backup {
-        /// The new file; absolute.
+        /// Absolute path of the new file.
         file: PathBuf,
     },
-    /// Publish the packages of a folder.
+    /// Publish the packages in a folder.
     Import {
         /// Key of the local repository.
         repository: String,
-        /// Where the packages are, as an absolute path.
+        /// Absolute path of the folder.
         folder: PathBuf,
     },
-    /// Bring a registry, or look whether it is here.
+    /// Mirror a registry, or verify a mirror.
     Mirror(MirrorJob),
-    /// Make, prove or take in a bundle.
+    /// Create, verify or import a bundle.
     Bundle(BundleJob),
-    /// Remove cached files that nothing needs.
+    /// Remove cached files that are no longer needed.
     Collect(CollectJob),
 }
 
-/// What of the cache is kept. One of `keep_latest` and `unused_for` is needed.
+/// Which cached files are kept. At least one of `keep_latest` and `unused_for` is required.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectJob {
-    /// What lock files name.
+    /// Keep the releases in lock files.
     pub releases: LockedReleases,
-    /// So many of the newest releases of each package.
+    /// Keep this number of newest releases of each package.
     pub keep_latest: Option<usize>,
-    /// What was used within so many seconds.
+    /// Keep files that were used within this number of seconds.
     pub unused_for: Option<u64>,
-    /// Only say what would go.
+    /// Report what would be removed, without removing it.
     pub dry_run: bool,
 }
 
-/// What is to be done with a bundle. Files are absolute.
+/// An operation on a bundle. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BundleJob {
-    /// Make one.
+    /// Create a bundle.
     Create(CreateBundle),
-    /// Prove one; `trust`: the fingerprint of a key that may have signed it.
+    /// Verify a bundle; `trust` is the fingerprint of an additional trusted key.
     Verify { file: PathBuf, trust: Option<String> },
-    /// Take one in.
+    /// Import a bundle; `trust` as for `Verify`.
     Import { file: PathBuf, trust: Option<String> },
-    /// Say with which key this server signs its own.
+    /// Return the fingerprint of the key with which this server signs bundles.
     Key,
 }
 
-/// What goes into a bundle.
+/// The contents of a new bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateBundle {
-    /// What it is to hold.
+    /// Releases and documentation.
     pub wanted: PrefetchJob,
-    /// The installers that are here, too.
+    /// Include the cached installers.
     pub installers: bool,
-    /// A bundle whose files are left out.
+    /// An earlier bundle whose files are left out.
     pub since: Option<PathBuf>,
-    /// The new file.
+    /// Path of the new file.
     pub file: PathBuf,
 }
 
-/// What is to be brought.
+/// What to download.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrefetchJob {
-    /// Key of the repository that stands for what clients call hexpm; `None`: the default one.
+    /// Key of the repository for packages that lock files list under `hexpm`; `None`: the default repository.
     pub repository: Option<String>,
-    /// What the lock files name.
+    /// The releases in the lock files.
     pub releases: LockedReleases,
-    /// Docs, too.
+    /// Include documentation.
     pub docs: bool,
-    /// So many of the newest releases of each package, too.
+    /// Include this number of newest releases of each package.
     pub latest: usize,
-    /// What the releases depend on, too.
+    /// Include all dependencies.
     pub closure: bool,
 }
 
-/// A registry, or a part of it.
+/// A mirror of a registry, or of a part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MirrorJob {
     /// Key of the remote repository.
     pub repository: String,
     /// Patterns of package names; empty: all.
     pub packages: Vec<String>,
-    /// So many of the newest releases of each package; `None`: all.
+    /// Number of newest releases of each package; `None`: all.
     pub latest: Option<usize>,
-    /// Milliseconds since the epoch; only what was published since.
+    /// Only releases that were published since this time, in milliseconds since the epoch.
     pub since: Option<u64>,
-    /// Documentation, too.
+    /// Include documentation.
     pub docs: bool,
-    /// Requests under way at one time.
+    /// Maximum number of concurrent requests; zero is no limit.
     pub connections: usize,
-    /// Bytes a second; `None`: as fast as it goes.
+    /// Maximum bytes per second; `None`: no limit.
     pub rate: Option<u64>,
-    /// What is to be done with it.
+    /// Download or verify.
     pub action: MirrorAction,
-    /// Write what is here into this folder afterwards, for a web server.
+    /// After that, write the mirrored files to this folder, for a web server.
     pub to: Option<PathBuf>,
 }
 
-/// What is to be done with a mirror.
+/// What a mirror job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MirrorAction {
-    /// Bring what is not here.
+    /// Download missing files.
     Bring,
-    /// Only say what would be brought.
+    /// Report what would be downloaded, without downloading it.
     DryRun,
-    /// Prove what is here, ask nobody.
+    /// Verify the mirrored files, without requests to the upstream.
     Verify,
-    /// The same, and bring what is missing or wrong.
+    /// Verify, and download files that are missing or damaged.
     Repair,
 }

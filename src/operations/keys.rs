@@ -1,4 +1,4 @@
-//! Orders about API keys.
+//! Commands about API keys.
 
 use std::time::Duration;
 
@@ -16,57 +16,57 @@ use crate::state::audit::Actor;
 
 const DAY: u64 = 24 * 3600;
 
-/// What came of an order about keys.
+/// The result of a key command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyOutcome {
-    /// A key was made.
+    /// A key was created.
     Created {
         /// The key itself.
         secret: String,
-        /// What it is called.
+        /// Name of the key.
         name: String,
-        /// Permissions that open nothing as things are.
+        /// Permissions that have no effect at present.
         useless: Vec<IneffectivePermission>,
     },
-    /// The keys of somebody.
+    /// The keys of an account.
     Listed(Vec<ListedKey>),
     /// A key was revoked.
     Revoked {
-        /// What it was called.
+        /// Name of the key.
         name: String,
-        /// Keys that it had made, and their owners: they are revoked with it.
+        /// Keys that were created with it, and their owners: they are revoked too.
         heirs: Vec<DerivedKey>,
     },
 }
 
-/// A permission that opens nothing as things are.
+/// A permission that has no effect at present.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IneffectivePermission {
     /// The permission.
     pub permission: String,
-    /// The repository or organization that it names.
+    /// The repository or organization in the permission.
     pub place: String,
-    /// The account that may not read there; `None`: there is no such place.
+    /// The account without read access to it; `None`: there is no such repository or organization.
     pub may_not_read: Option<String>,
 }
 
 /// A key in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedKey {
-    /// What it is called.
+    /// Name of the key.
     pub name: String,
-    /// What it is good for.
+    /// Permissions of the key.
     pub scope: String,
-    /// When it ends.
+    /// Time at which it expires.
     pub ends: Option<Timestamp>,
 }
 
-/// A key that another key has made.
+/// A key that was created with another key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DerivedKey {
-    /// What it was called.
+    /// Name of the key.
     pub name: String,
-    /// Whose it was.
+    /// Account that owned it.
     pub owner: String,
 }
 
@@ -75,10 +75,10 @@ impl IneffectivePermission {
         let Self { permission, place, may_not_read } = self;
         match may_not_read {
             None => format!(
-                "`{permission}` is good for nothing yet: no repository `{place}` is configured, nor one of an organization `{place}`"
+                "`{permission}` has no effect yet: neither a repository `{place}` nor a repository of an organization `{place}` is configured"
             ),
             Some(account) => format!(
-                "`{permission}` is good for nothing yet: {account} may not read `{place}`; see `hexkeep org member` and `hexkeep grant add`"
+                "`{permission}` has no effect yet: {account} has no read access to `{place}`; give access with `hexkeep org member` or `hexkeep grant add`"
             ),
         }
     }
@@ -89,7 +89,8 @@ impl KeyOutcome {
         match self {
             Self::Created { secret, name, useless } => {
                 let mut text = Text::line(secret);
-                text.remarks.push(format!("created key {}; it is shown this once", shown(name)));
+                text.remarks
+                    .push(format!("created key {}; save it now, because it cannot be shown again", shown(name)));
                 text.remarks.extend(useless.iter().map(IneffectivePermission::sentence));
                 text
             }
@@ -101,8 +102,8 @@ impl KeyOutcome {
                 let mut text = Text::remark(format!("revoked key {}", shown(name)));
                 let count = match heirs.len() {
                     0 => return text,
-                    1 => "1 key that it had made is revoked with it".to_owned(),
-                    many => format!("{many} keys that it had made are revoked with it"),
+                    1 => "also revoked 1 key that was created with it".to_owned(),
+                    many => format!("also revoked {many} keys that were created with it"),
                 };
                 let heirs = heirs.iter().map(|heir| format!("{} of {}", shown(&heir.name), heir.owner));
                 text.remarks.push(format!("{count}: {}", heirs.collect::<Vec<_>>().join(", ")));
@@ -153,8 +154,8 @@ impl Operator {
         Ok(KeyOutcome::Created { secret: secret.expose().to_owned(), name: key.name, useless })
     }
 
-    /// The permissions that open nothing as things are. They are given all the same: the repository may be configured, and
-    /// the right given, later.
+    /// The permissions that have no effect at present. The key gets them anyway, because the repository may be
+    /// configured, or read access granted, later.
     async fn good_for_nothing(
         &self,
         owner: Owner,
@@ -211,10 +212,10 @@ mod tests {
         let heir = DerivedKey { name: "second".to_owned(), owner: "org:acme".to_owned() };
         for (heirs, said) in [
             (vec![], None),
-            (vec![heir.clone()], Some("1 key that it had made is revoked with it: second of org:acme")),
+            (vec![heir.clone()], Some("also revoked 1 key that was created with it: second of org:acme")),
             (
                 vec![heir.clone(), heir],
-                Some("2 keys that it had made are revoked with it: second of org:acme, second of org:acme"),
+                Some("also revoked 2 keys that were created with it: second of org:acme, second of org:acme"),
             ),
         ] {
             let text = KeyOutcome::Revoked { name: "first".to_owned(), heirs }.text();

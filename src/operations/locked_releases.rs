@@ -1,52 +1,52 @@
-//! The releases that lock files name, as orders carry them.
+//! The releases in lock files, as a part of commands.
 //!
-//! An order may name tens of thousands. All their texts lie in one, so that they are no more in memory than they are in
-//! the body that brings them.
+//! A command may contain tens of thousands of releases. They are stored in one string, so that they take no more memory
+//! than the body of the request.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// What ends each field of each release.
+/// The character that ends each field of each release.
 const END: char = '\n';
 
 /// A release of a lock file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct LockFileRelease<'a> {
-    /// What the client calls the repository.
+    /// Name of the repository in the lock file.
     pub repository: Option<&'a str>,
     /// Package name.
     pub package: &'a str,
     /// Version.
     pub version: &'a str,
-    /// SHA-256 over the parts of the tarball, hex.
+    /// SHA-256 of the parts of the tarball (inner checksum), in hexadecimal.
     pub inner: Option<&'a str>,
-    /// SHA-256 over the whole tarball, hex.
+    /// SHA-256 of the whole tarball (outer checksum), in hexadecimal.
     pub outer: Option<&'a str>,
 }
 
 impl<'a> LockFileRelease<'a> {
-    /// The checksum by which a release is kept: that of the whole tarball where it is known.
+    /// The checksum that identifies the release in a pin: the outer checksum if it is known.
     pub fn checksum(&self) -> Option<&'a str> {
         self.outer.or(self.inner)
     }
 }
 
-/// Releases of lock files, in their order. As JSON a list of objects with the fields of [`LockFileRelease`].
+/// Releases of lock files, in their order. As JSON, a list of objects with the fields of [`LockFileRelease`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LockedReleases {
-    /// Five fields of each; an empty one is not there.
+    /// Five fields for each release; an empty field means a missing value.
     text: String,
 }
 
-/// A field of a release that no lock file has.
+/// A release with an invalid field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a release of a lock file has a control character in its fields")]
+#[error("a release in a lock file contains a control character")]
 pub struct ControlCharacter;
 
 impl LockedReleases {
-    /// One more at the end.
+    /// Adds a release at the end.
     pub fn push(&mut self, release: LockFileRelease<'_>) -> Result<(), ControlCharacter> {
         let LockFileRelease { repository, package, version, inner, outer } = release;
         let fields = [repository, Some(package), Some(version), inner, outer].map(Option::unwrap_or_default);
@@ -60,13 +60,13 @@ impl LockedReleases {
         Ok(())
     }
 
-    /// All of them, in order.
+    /// All releases, in order.
     pub fn iter(&self) -> Iter<'_> {
         Iter { fields: self.text.split_terminator(END) }
     }
 }
 
-/// The releases one after the other.
+/// Iterator over releases.
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
     fields: std::str::SplitTerminator<'a, char>,
@@ -112,7 +112,7 @@ impl<'de> Deserialize<'de> for LockedReleases {
 
 struct OneByOne;
 
-/// One of them on its way in.
+/// A release in JSON.
 #[derive(serde::Deserialize)]
 struct Fields {
     repository: Option<String>,

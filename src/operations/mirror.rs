@@ -1,4 +1,4 @@
-//! Mirrors, by order and by schedule.
+//! Runs mirrors, by command and by schedule.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,77 +20,77 @@ use crate::shutdown::{self, Tasks};
 use crate::tasks::mirror::{self, MirrorPlan, Mirrored, tree, verify};
 use crate::tasks::report::Reporter;
 
-/// How often it is looked whether a mirror is due.
+/// Interval of the check for mirrors that are due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What came of a mirror.
+/// The result of a mirror job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MirrorOutcome {
-    /// What was brought, where something was to be.
+    /// Downloads, if the job downloads.
     pub brought: Option<MirrorReport>,
-    /// What is here, where it was looked at.
+    /// Result of the verification, if the job verifies.
     pub here: Option<MirrorInventory>,
-    /// What was written into a folder, where one was given.
+    /// Files written to a folder, if the job has one.
     pub folder: Option<MirrorFolder>,
 }
 
-/// What a mirror brought, or would bring.
+/// What a mirror downloaded, or would download.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MirrorReport {
-    /// Whether nothing was brought, and it is only said what would be.
+    /// Whether the job only reported what it would download.
     pub dry_run: bool,
-    /// Packages that are wanted.
+    /// Number of packages in the mirror.
     pub packages: u64,
-    /// Those that had not changed.
+    /// Number of packages that have not changed.
     pub unchanged: u64,
-    /// Tarballs that were here already, of packages that had changed.
+    /// Number of tarballs that were already mirrored, of packages that have changed.
     pub there: u64,
-    /// Tarballs that were brought, or would be.
+    /// Number of tarballs that were downloaded, or would be.
     pub brought: u64,
-    /// Bytes that were brought.
+    /// Number of bytes that were downloaded.
     pub bytes: u64,
-    /// Documentation that is here, of packages that had changed; `None`: it was not asked for.
+    /// Number of releases with mirrored documentation, of packages that have changed; `None`: not part of the mirror.
     pub docs: Option<u64>,
-    /// Packages that the registry lists no more.
+    /// Number of packages that the registry no longer lists.
     pub gone: u64,
-    /// Files that the registry lists and does not have.
+    /// Files that the registry lists but does not have.
     pub missing: Vec<String>,
-    /// What could not be brought, a sentence each.
+    /// An error for each file that could not be downloaded.
     pub failed: Vec<String>,
-    /// Files of the cache that were evicted meanwhile.
+    /// Number of cached files that were evicted during the run.
     pub evicted: u64,
 }
 
-/// What is here of a mirror.
+/// The result of the verification of a mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MirrorInventory {
-    /// Packages whose index is here and sound.
+    /// Number of packages with a valid index.
     pub packages: u64,
-    /// Tarballs that have their digest.
+    /// Number of tarballs with the right checksum.
     pub tarballs: u64,
-    /// Releases for which the registry has no checksum: they are never stored.
+    /// Number of releases without a checksum in the registry; they are never stored.
     pub unprovable: u64,
-    /// Things that are missing or wrong.
+    /// Number of missing or damaged files.
     pub wrong: usize,
 }
 
-/// What was written into a folder.
+/// Files written to a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MirrorFolder {
-    /// Packages in it.
+    /// Number of packages in the folder.
     pub packages: u64,
-    /// Files that were written.
+    /// Number of files that were written.
     pub written: u64,
-    /// Files that were removed, since the registry lists them no more.
+    /// Number of files that were removed, because the registry no longer lists them.
     pub removed: u64,
-    /// What is listed and is not here.
+    /// Listed files that are not mirrored.
     pub missing: Vec<String>,
 }
 
 impl MirrorOutcome {
     pub(super) fn text(&self) -> Text {
         let mut text = Text::default();
-        // Lines say what was brought, then what is here; remarks the other way round.
+        // Lines: downloads first, then the verification. Remarks: the other way round.
         if let Some(brought) = &self.brought {
             text.lines.extend(brought.lines());
         }
@@ -109,14 +109,14 @@ impl MirrorOutcome {
 
 impl MirrorReport {
     fn lines(&self) -> Vec<String> {
-        let docs = self.docs.map(|docs| format!(", {docs} have documentation here")).unwrap_or_default();
+        let docs = self.docs.map(|docs| format!(", {docs} with documentation")).unwrap_or_default();
         let packages = format!("{}, {} of them unchanged", count(self.packages, "package", "packages"), self.unchanged);
         let line = if self.dry_run {
             let tarballs = count(self.there, "tarball is", "tarballs are");
-            format!("{packages}; {tarballs} here, {} would be fetched", self.brought)
+            format!("{packages}; {tarballs} already mirrored, {} would be downloaded", self.brought)
         } else {
             format!(
-                "{packages}; {} here, {} fetched ({} bytes){docs}; {} gone; {} failed",
+                "{packages}; {} already mirrored, {} downloaded ({} bytes){docs}; {} no longer listed; {} failed",
                 count(self.there, "tarball was", "tarballs were"),
                 count(self.brought, "was", "were"),
                 self.bytes,
@@ -132,17 +132,18 @@ impl MirrorReport {
     }
 
     fn say(&self, text: &mut Text) {
-        text.remarks.extend(self.missing.iter().map(|path| format!("not there upstream: {path}")));
+        text.remarks.extend(self.missing.iter().map(|path| format!("missing from the upstream: {path}")));
         text.remarks.extend(self.failed.iter().map(|sentence| format!("hexkeep: {sentence}")));
         if !self.failed.is_empty() {
             text.failed = true;
-            let why = "`names` and `versions` stay as they were; run it again to go on";
-            text.remarks.push(format!("hexkeep: not everything is here, so {why}"));
+            let why = "`names` and `versions` were not updated; run the mirror again to continue";
+            text.remarks.push(format!("hexkeep: the mirror is incomplete, so {why}"));
         }
         if self.evicted > 0 {
             text.failed = true;
-            let why = "storage.cache_limit is too small for what is mirrored";
-            text.remarks.push(format!("hexkeep: {} files were evicted meanwhile: {why}", self.evicted));
+            let why = "storage.cache_limit is too small for the mirror";
+            text.remarks
+                .push(format!("hexkeep: {} files were evicted from the cache during the run: {why}", self.evicted));
         }
     }
 }
@@ -150,13 +151,18 @@ impl MirrorReport {
 impl MirrorInventory {
     fn say(&self, text: &mut Text) {
         let Self { packages, tarballs, unprovable, wrong } = self;
-        text.lines.push(format!("{packages} packages and {tarballs} tarballs are sound; {wrong} are missing or wrong"));
+        text.lines.push(format!(
+            "{packages} packages and {tarballs} tarballs are valid; {wrong} files are missing or damaged"
+        ));
         if *unprovable > 0 {
-            text.lines.push(format!("{unprovable} releases have no checksum and are never stored"));
+            text.lines.push(format!("{unprovable} releases have no checksum in the registry and are never stored"));
         }
         if *wrong > 0 {
             text.failed = true;
-            text.remarks.push("hexkeep: the mirror is not complete; --repair brings what is missing".to_owned());
+            text.remarks.push(
+                "hexkeep: the mirror is incomplete; run it with --verify --repair to download the missing files"
+                    .to_owned(),
+            );
         }
     }
 }
@@ -165,7 +171,7 @@ impl MirrorFolder {
     fn say(&self, text: &mut Text) {
         let Self { packages, written, removed, missing } = self;
         text.lines.push(format!("the folder has {packages} packages; {written} files were written, {removed} removed"));
-        let absent = missing.iter().map(|path| format!("not in the folder, since it is not here: {path}"));
+        let absent = missing.iter().map(|path| format!("not in the folder, because it is not mirrored: {path}"));
         text.remarks.extend(absent);
     }
 }
@@ -221,7 +227,7 @@ impl Operator {
         Ok(MirrorReport { dry_run, packages, unchanged, there, brought, bytes, docs, gone, missing, failed, evicted })
     }
 
-    /// Runs the mirrors of the configuration by their schedules, until `tasks` are told to stop.
+    /// Runs the mirrors of the configuration by their schedules, until `tasks` stop.
     pub async fn keep_mirrors(&self, tasks: Tasks) {
         let runs = LastRuns::default();
         loop {
@@ -274,7 +280,7 @@ impl Operator {
             Ok(brought) => MirrorOutcome { brought: Some(brought), ..MirrorOutcome::default() }.text(),
             Err(error) => {
                 let failure = error.sentence();
-                return tracing::error!(repository = %key, %failure, "the mirror could not be brought up to date");
+                return tracing::error!(repository = %key, %failure, "the mirror run failed");
             }
         };
         let done = text.lines.join("; ");
@@ -287,7 +293,7 @@ impl Operator {
     }
 }
 
-/// Looks at everything that is here.
+/// Verifies all mirrored files.
 async fn look(
     remote: &Arc<RemoteRepository>,
     plan: &MirrorPlan,
@@ -299,7 +305,7 @@ async fn look(
     Ok((MirrorInventory { packages, tarballs, unprovable, wrong: found.wrong.len() }, found))
 }
 
-/// Forgets what was found to be wrong, so that it is brought again.
+/// Removes damaged files from the cache, so that they are downloaded again.
 async fn forget(remote: &Arc<RemoteRepository>, found: verify::Verified) -> Result<(), OperationError> {
     let forgotten = remote.blocking(move |remote| {
         found.concerned.iter().try_for_each(|(package, damaged)| remote.forget_mirrored(package, damaged))
@@ -321,17 +327,17 @@ fn plan(asked: &MirrorJob) -> Result<MirrorPlan, Refusal> {
     })
 }
 
-/// What a number of requests under way is as a limit: zero is none.
+/// The limit for a configured number of concurrent requests: zero is no limit.
 fn connection_limit(connections: usize) -> usize {
     if connections == 0 { usize::MAX } else { connections }
 }
 
-/// What a rate is as a limit: zero is none.
+/// The limit for a configured rate: zero is no limit.
 fn rate_limit(rate: Option<u64>) -> Option<u64> {
     rate.filter(|rate| *rate > 0)
 }
 
-/// What the files of a package depend on beside its index.
+/// The options that decide, besides the index, which files of a package are mirrored.
 fn words(latest: Option<usize>, since: Option<Timestamp>, docs: bool) -> String {
     format!("latest {latest:?} since {:?} docs {docs}", since.map(Timestamp::as_millis))
 }

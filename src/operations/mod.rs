@@ -1,8 +1,7 @@
-//! What administrators have done: orders and works, carried out on an open store, whether a daemon has it or a command
-//! does.
+//! Administrative operations on an open store: short commands and long jobs, in the daemon or in a command.
 //!
-//! [`Operations`] is what the terminal, the administration socket and the API call. [`operator::Operator`] carries it out, by
-//! what the composition root has made of the configuration: [`setup::Setup`].
+//! [`Operations`] is the interface for the terminal, the administration socket and the API. [`operator::Operator`]
+//! executes it with a [`setup::Setup`], which the room `app` builds from the configuration.
 
 mod account_refusals;
 mod audit;
@@ -53,18 +52,18 @@ use crate::state::audit::Actor;
 use crate::tasks::report::Reporter;
 pub use crate::tasks::report::sentence;
 
-/// What can be asked of a store, whether a daemon has it open or a command does.
+/// The operations on an open store.
 pub trait Operations: Send + Sync + fmt::Debug {
-    /// Forgets cached entries.
+    /// Removes entries from the cache.
     fn purge(&self, purge: Purge, by: Actor) -> BoxFuture<'_, Result<PurgeReport, OperationError>>;
     /// The public keys of a repository, the one that signs first.
     fn public_keys(&self, repository: String) -> BoxFuture<'_, Result<Vec<Key>, OperationError>>;
-    /// Does work that takes a while, and tells of it on the way. Dropped, it stops where it can.
+    /// Runs a job and reports its progress. If the future is dropped, the job stops at the next safe point.
     fn work(&self, job: Job, report: Reporter) -> BoxFuture<'_, Result<CommandOutcome, OperationError>>;
-    /// Carries out an order about accounts or local repositories.
+    /// Runs a command.
     fn administer(&self, command: Command, by: Actor) -> BoxFuture<'_, Result<CommandOutcome, OperationError>>;
     /// The effective configuration as YAML, secrets redacted.
     fn show_config(&self) -> BoxFuture<'_, Result<String, OperationError>>;
-    /// Reads the configuration again; what changed, or why nothing did.
+    /// Reloads the configuration. Returns the changes, or the reason why the old one stays active.
     fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, OperationError>>;
 }

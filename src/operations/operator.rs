@@ -1,4 +1,4 @@
-//! Who carries orders out on an open store.
+//! Executes commands and jobs on an open store.
 
 use std::sync::Arc;
 
@@ -18,80 +18,80 @@ use crate::state::State;
 use crate::state::audit::Actor;
 use crate::tasks::report::Reporter;
 
-/// An open store, and what the configuration in force says of it. Clones share it.
+/// An open store and the active configuration. Clones share both.
 #[derive(Clone, Debug)]
 pub struct Operator {
     pub(super) shared: SharedCaches,
     pub(super) state: State,
     pub(super) fetch_log: Arc<FetchLog>,
     setup: Arc<ArcSwap<Setup>>,
-    /// Works that exclude each other.
+    /// Running jobs that exclude each other.
     pub(super) under_way: RunningJobs,
 }
 
 impl Operator {
-    /// Orders are carried out by `setup`, until another one is put in its place.
+    /// Creates an operator with `setup`, which [`Operator::set_up`] can replace.
     pub fn new(shared: SharedCaches, state: State, fetch_log: Arc<FetchLog>, setup: Setup) -> Self {
         let (setup, under_way) = (Arc::new(ArcSwap::from_pointee(setup)), RunningJobs::default());
         Self { shared, state, fetch_log, setup, under_way }
     }
 
-    /// Puts another setup in the place of the one in force.
+    /// Replaces the active setup.
     pub fn set_up(&self, setup: Setup) {
         self.setup.store(Arc::new(setup));
     }
 
-    /// The setup in force.
+    /// The active setup.
     pub(super) fn setup(&self) -> Arc<Setup> {
         self.setup.load_full()
     }
 
-    /// The accounts.
+    /// The accounts of the active setup.
     pub(super) fn accounts(&self) -> Arc<Accounts> {
         Arc::clone(&self.setup.load().accounts)
     }
 
-    /// The installers.
+    /// The installers of the active setup.
     pub(super) fn installs(&self) -> Arc<Installs> {
         Arc::clone(&self.setup.load().installs)
     }
 
-    /// The repositories.
+    /// All repositories.
     pub(super) fn repositories(&self) -> Vec<Repository> {
         self.setup.load().repositories.iter().map(|one| one.repository.clone()).collect()
     }
 
-    /// Those of type remote.
+    /// All repositories of type remote.
     pub(super) fn remotes(&self) -> Vec<Arc<RemoteRepository>> {
         self.repositories().iter().filter_map(|repository| repository.as_remote().map(Arc::clone)).collect()
     }
 
-    /// A repository by its key.
+    /// The repository with this key.
     pub(super) fn repository(&self, key: &str) -> Result<Repository, Refusal> {
         Ok(self.setup.load().managed(key)?.repository.clone())
     }
 
-    /// A remote repository by its key.
+    /// The remote repository with this key.
     pub(super) fn remote(&self, key: &str) -> Result<Arc<RemoteRepository>, Refusal> {
         let found = self.repository(key)?;
         found.as_remote().map(Arc::clone).ok_or_else(|| Refusal::NoUpstream(key.to_owned()))
     }
 
-    /// A local repository by its key.
+    /// The local repository with this key.
     pub(super) fn local(&self, key: &str) -> Result<Arc<LocalRepository>, Refusal> {
         let found = self.repository(key)?;
         let local = found.as_local().map(Arc::clone);
         local.ok_or_else(|| Refusal::NotLocal(key.to_owned()))
     }
 
-    /// A local repository and an administrator's right to it.
+    /// The local repository with this key, and an administrator's grant for it.
     pub(super) fn administrate(&self, key: &str, by: Actor) -> Result<(Arc<LocalRepository>, WriteGrant), Refusal> {
         let local = self.local(key)?;
         let grant = WriteGrant::administrator(local.key().clone(), by);
         Ok((local, grant))
     }
 
-    /// Carries out an order.
+    /// Runs a command.
     pub async fn administer(&self, command: Command, by: Actor) -> Result<CommandOutcome, OperationError> {
         let names = OrderedNames::of(&command);
         self.carry_out(command, by).await.map_err(|error| names.told(error))
@@ -124,7 +124,7 @@ impl Operator {
         })
     }
 
-    /// Does work that takes a while, and tells of it on the way. Dropped, it stops where it can.
+    /// Runs a job and reports its progress. If the future is dropped, the job stops at the next safe point.
     pub async fn work(&self, job: Job, report: Reporter) -> Result<CommandOutcome, OperationError> {
         Ok(match job {
             Job::VerifyStore { repair } => self.scrub(repair, report).await?.into(),

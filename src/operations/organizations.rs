@@ -1,4 +1,4 @@
-//! Orders about organizations, and whose something is.
+//! Commands about organizations, and lookup of the owners of keys and grants.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,19 +10,19 @@ use crate::auth::{Owner, Role};
 use crate::display_text::shown;
 use crate::state::audit::Actor;
 
-/// What came of an order about organizations.
+/// The result of an organization command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OrganizationOutcome {
-    /// An organization was made.
+    /// An organization was created.
     Added {
-        /// Its name.
+        /// Name of the organization.
         name: String,
-        /// Whether a repository of the configuration is bound to it.
+        /// Whether a configured repository belongs to it.
         has_repository: bool,
     },
     /// All organizations.
     Listed(Vec<ListedOrganization>),
-    /// Somebody is a member.
+    /// A member was added, or has a new role.
     Member {
         /// The organization.
         organization: String,
@@ -31,13 +31,13 @@ pub enum OrganizationOutcome {
         /// The role.
         role: String,
     },
-    /// Somebody is no longer a member.
+    /// A member was removed.
     MemberRemoved {
         /// The organization.
         organization: String,
         /// The user.
         user: String,
-        /// Keys of the organization, which stay, whoever has made them.
+        /// Keys of the organization. They stay valid, even those that the user created.
         keys: Vec<String>,
     },
 }
@@ -45,9 +45,9 @@ pub enum OrganizationOutcome {
 /// An organization in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedOrganization {
-    /// Its name.
+    /// Name of the organization.
     pub name: String,
-    /// Its members.
+    /// Members of the organization.
     pub members: Vec<ListedMember>,
 }
 
@@ -67,7 +67,7 @@ impl OrganizationOutcome {
                 let mut text = Text::remark(format!("created organization {name}"));
                 if !has_repository {
                     text.remarks.push(format!(
-                        "no repository is bound to it yet; add this to the configuration and reload:\n\n  repositories:\n    {name}: {{ type: local }}\n"
+                        "the organization has no repository yet; add this to the configuration and reload it:\n\n  repositories:\n    {name}: {{ type: local }}\n"
                     ));
                 }
                 text
@@ -77,14 +77,14 @@ impl OrganizationOutcome {
                 format!("{}\t{}", one.name, members.collect::<Vec<_>>().join(", "))
             })),
             Self::Member { organization, user, role } => {
-                Text::remark(format!("made {user} a member of {organization} with the role {role}"))
+                Text::remark(format!("{user} is now a member of {organization} with the role {role}"))
             }
             Self::MemberRemoved { organization, user, keys } => {
                 let mut text = Text::remark(format!("removed {user} from {organization}"));
                 if !keys.is_empty() {
                     let keys: Vec<String> = keys.iter().map(|key| shown(key)).collect();
                     text.remarks.push(format!(
-                        "keys of {organization} stay good; revoke those that {user} may still have: {}",
+                        "the keys of {organization} are still valid; revoke those that {user} knows: {}",
                         keys.join(", ")
                     ));
                 }
@@ -137,7 +137,7 @@ impl Operator {
         })
     }
 
-    /// Whose something is.
+    /// Finds the owner for an account name.
     pub(super) async fn owner(&self, account: &Account) -> Result<Owner, OperationError> {
         let accounts = self.accounts();
         let (owner, absent) = match account {
@@ -154,7 +154,7 @@ impl Operator {
         Ok(owner.ok_or(absent)?)
     }
 
-    /// What an owner is called; `-` where it is gone.
+    /// The name of an owner; `-` if the account no longer exists.
     pub(super) async fn owner_name(&self, owner: Owner) -> Result<String, OperationError> {
         let principal = self.accounts().principal_of(owner).await?;
         Ok(principal.and_then(|principal| principal.by().actor).unwrap_or_else(|| "-".to_owned()))

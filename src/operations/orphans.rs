@@ -1,4 +1,4 @@
-//! Files of local repositories that nothing names any more.
+//! Removes files of local repositories that no release refers to.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::repository::LocalRepository;
 use crate::tasks::verify_store;
 
 impl Operator {
-    /// Removes files that nothing names, while nothing is published that could name them: it is looked once more.
+    /// Removes files that no release refers to. Publishing is blocked meanwhile, and each file is checked again.
     pub(super) async fn remove_orphans(&self, orphans: Vec<Sha256>) -> Result<u64, OperationError> {
         let all = self.repositories();
         let locals: Vec<&Arc<LocalRepository>> = all.iter().filter_map(|one| one.as_local()).collect();

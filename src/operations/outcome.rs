@@ -1,4 +1,4 @@
-//! What came of an order or a work, and what people are told of it.
+//! Results of commands and jobs, and the text that people read.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,35 +21,35 @@ use super::users::UserOutcome;
 use super::verify_store::Scrubbed;
 use super::waivers::WaiverOutcome;
 
-/// What people are told.
+/// The output of a command for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Text {
-    /// What was asked for, line by line.
+    /// The result, for standard output.
     pub lines: Vec<String>,
-    /// What else is to be said.
+    /// Remarks, for standard error.
     pub remarks: Vec<String>,
-    /// Whether a part of it failed, which the remarks say.
+    /// Whether a part of the command failed; the remarks contain the errors.
     pub failed: bool,
 }
 
 impl Text {
-    /// One line.
+    /// A result of one line.
     pub(super) fn line(line: impl Into<String>) -> Self {
         Self { lines: vec![line.into()], ..Self::default() }
     }
 
-    /// A line for each.
+    /// A result of these lines.
     pub(super) fn lines(lines: impl Iterator<Item = String>) -> Self {
         Self { lines: lines.collect(), ..Self::default() }
     }
 
-    /// One remark.
+    /// A single remark.
     pub(super) fn remark(remark: impl Into<String>) -> Self {
         Self { remarks: vec![remark.into()], ..Self::default() }
     }
 }
 
-/// So many of something: `1 file`, `2 files`.
+/// A number with its noun: `1 file`, `2 files`.
 pub(super) fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
     format!("{number} {}", if number == 1 { one } else { many })
@@ -57,14 +57,14 @@ pub(super) fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String 
 
 macro_rules! outcomes {
     ($($(#[doc = $what:literal])+ $name:ident($outcome:ty);)+) => {
-        /// What came of an order or a work.
+        /// The result of a command or a job.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub enum CommandOutcome {
             $($(#[doc = $what])+ $name($outcome),)+
         }
 
         impl CommandOutcome {
-            /// What people are told of it.
+            /// The text for people.
             pub fn text(&self) -> Text {
                 match self {
                     $(Self::$name(outcome) => outcome.text(),)+
@@ -81,48 +81,48 @@ macro_rules! outcomes {
 }
 
 outcomes! {
-    /// Of an order about users.
+    /// Result of a user command.
     User(UserOutcome);
-    /// Of an order about keys.
+    /// Result of a key command.
     Key(KeyOutcome);
-    /// Of an order about organizations.
+    /// Result of an organization command.
     Organization(OrganizationOutcome);
-    /// Of an order about rights to read.
+    /// Result of a grant command.
     Grant(GrantOutcome);
-    /// Of an order about releases of local repositories.
+    /// Result of a release command.
     Release(ReleaseOutcome);
-    /// Of pins.
+    /// Result of a pin command.
     Pin(PinOutcome);
-    /// Of waivers.
+    /// Result of a waiver command.
     Waiver(WaiverOutcome);
-    /// What a policy says of a package.
+    /// Explanation of a policy for a package.
     Why(PolicyExplanation);
-    /// What a policy says of lock files.
+    /// Test of lock files against a policy.
     Tested(PolicyTestReport);
-    /// What a policy held.
+    /// Requests that a policy held.
     Report(HeldReport);
-    /// Who was delivered something.
+    /// Downloads of a package.
     Fetched(FetchReport);
     /// Lines of the audit log.
     Audit(AuditLines);
-    /// Why a repository answers as it does.
+    /// Explanation of the repository that serves a package.
     Explained(Explained);
-    /// What takes room.
+    /// Disk usage and hit rates.
     Stats(Stats);
-    /// Of a collection.
+    /// Result of a garbage collection.
     Collected(CollectOutcome);
-    /// Of a scrub.
+    /// Result of a verification of the store.
     Scrubbed(Scrubbed);
-    /// Of a prefetch.
+    /// Result of a prefetch.
     Prefetched(Prefetched);
-    /// Of an import of a folder.
+    /// Result of an import of a folder.
     Imported(Imported);
-    /// Of a mirror.
+    /// Result of a mirror job.
     Mirrored(MirrorOutcome);
-    /// Of a bundle.
+    /// Result of a bundle command.
     Bundle(BundleOutcome);
-    /// Of a backup.
+    /// Result of a backup.
     BackedUp(BackedUp);
-    /// Of a restore.
+    /// Result of a restore.
     Restored(Restored);
 }

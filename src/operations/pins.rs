@@ -1,4 +1,4 @@
-//! Pins: what lock files name stays to be had, whatever a policy says later.
+//! Pins: protect the releases in lock files from policy changes.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,26 +13,26 @@ use crate::policy::date_time;
 use crate::state::audit::Actor;
 use crate::state::exemptions::LockedRelease;
 
-/// Longest reason, in characters: what Hex takes as a comment.
+/// Maximum length of a reason in characters, the same as of a comment in Hex.
 const REASON: usize = 500;
 
-/// What came of an order about pins.
+/// The result of a pin command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PinOutcome {
-    /// Releases are pinned.
+    /// Releases were pinned.
     Pinned {
         /// Key of the repository.
         repository: String,
-        /// How many.
+        /// Number of releases.
         releases: usize,
-        /// Sentences about those that are not, since the lock file has no checksum of them.
+        /// A sentence for each release that was not pinned because the lock file has no checksum of it.
         not_pinned: FirstOf,
     },
-    /// Releases are no longer pinned.
+    /// Releases were unpinned.
     Unpinned {
         /// Key of the repository.
         repository: String,
-        /// How many.
+        /// Number of releases.
         releases: u64,
     },
 }
@@ -75,7 +75,7 @@ impl Operator {
             .collect();
         enforcer.pin(&pins, until, reason, by).await?;
         let count = pins.len();
-        // There may be tens of thousands, and they are written down.
+        // There may be tens of thousands, and they are no longer needed.
         drop(pins);
         self.keep_pinned().await?;
         Ok(PinOutcome::Pinned { repository: key, releases: count, not_pinned })
@@ -94,14 +94,14 @@ impl Operator {
         Ok(PinOutcome::Unpinned { repository: key, releases: count })
     }
 
-    /// A moment that is not past.
+    /// Reads a time in the future.
     pub(super) fn time_to_come(&self, text: &str) -> Result<Timestamp, Refusal> {
         let moment = date_time::parse(text).filter(|until| *until > self.shared.clock.now());
         moment.ok_or_else(|| Refusal::NotToCome(text.to_owned()))
     }
 }
 
-/// A reason stands in the audit log, on one line.
+/// Checks that a reason fits on one line of the audit log.
 pub(super) fn check_reason(reason: &str) -> Result<(), Refusal> {
     let is_fine = !reason.trim().is_empty() && is_plain(reason) && reason.chars().count() <= REASON;
     is_fine.then_some(()).ok_or(Refusal::Reason { most: REASON })

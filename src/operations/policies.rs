@@ -1,4 +1,4 @@
-//! What policies say of packages and of lock files.
+//! Explains the decisions of policies on packages and lock files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,28 +21,28 @@ use crate::repository::enforcer::{Enforcer, Said};
 use crate::repository::{RepoError, Repository};
 use crate::state::audit::Actor;
 
-/// How long an upstream is waited for.
+/// Time limit for the upstream.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A repository and the policy that holds for it.
+/// A repository and the enforcer of its policy.
 type PolicedRepository = (Repository, Arc<Enforcer>);
 
-/// What a policy says of the releases of a package, a sentence each.
+/// The decision of a policy on each release of a package, as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyExplanation(pub Vec<String>);
 
-/// What a policy says of lock files.
+/// The result of a test of lock files against a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyTestReport {
-    /// A sentence for each release that is held or exempt, or allowed only until its licences are read.
+    /// A sentence for each release that is held, exempt, or allowed only until its licences are known.
     pub said: Vec<String>,
-    /// How many are held.
+    /// Number of held releases.
     pub held: usize,
-    /// How many there are.
+    /// Number of releases in the lock files.
     pub releases: usize,
-    /// How many are exempt for each reason, with its words.
+    /// Number of exempt releases for each reason.
     pub exempt: Vec<(String, usize)>,
-    /// Sentences about those that were not judged.
+    /// Sentences about releases that could not be checked.
     pub not_judged: FirstOf,
 }
 
@@ -55,7 +55,7 @@ impl PolicyExplanation {
 impl PolicyTestReport {
     pub(super) fn text(&self) -> Text {
         let Self { said, held, releases, exempt, not_judged } = self;
-        let mut remarks = not_judged.sentences("releases were not judged");
+        let mut remarks = not_judged.sentences("releases could not be checked");
         let exempt: String = exempt.iter().map(|(words, count)| format!("; {count} {words}")).collect();
         let are = if *releases == 1 { "is" } else { "are" };
         remarks.push(format!("{held} of {} {are} held{exempt}", count(*releases, "release", "releases")));
@@ -87,7 +87,7 @@ impl Operator {
         })
     }
 
-    /// A repository and its policy.
+    /// The repository with this key and its policy.
     pub(super) fn policed(&self, key: &str) -> Result<PolicedRepository, Refusal> {
         let repository = self.repository(key)?;
         let enforcer = repository.enforcer().map(Arc::clone);
@@ -124,7 +124,7 @@ impl Operator {
             let decisions = match self.decisions(&repository, &package).await {
                 Ok(decisions) => decisions,
                 Err(error) => {
-                    not_judged.add(|| format!("{package} {version} was not looked at: {}", error.sentence()));
+                    not_judged.add(|| format!("{package} {version} could not be checked: {}", error.sentence()));
                     continue;
                 }
             };
@@ -172,7 +172,7 @@ fn describe(enforcer: &Enforcer, package: &PackageName, text: &str, said: &Said)
     Some(enforcer.describe(&ArtifactName { package: package.clone(), version }, said))
 }
 
-/// The newest release that a project could take in the place of `version`: of the same series if there is one.
+/// Suggests the newest allowed release to use instead of `version`, of the same series if possible.
 fn instead(decisions: &[(Box<str>, Said)], version: &str) -> String {
     let series = |version: &ReleaseVersion| match version.numbers() {
         [0, minor, _] => (0, minor),
@@ -184,7 +184,7 @@ fn instead(decisions: &[(Box<str>, Said)], version: &str) -> String {
     let stable = |version: &&ReleaseVersion| !version.is_pre_release();
     let same = allowed.iter().filter(stable).filter(|found| wanted.as_ref().map(series) == Some(series(found))).max();
     match same.or_else(|| allowed.iter().filter(stable).max()).or_else(|| allowed.iter().max()) {
-        Some(found) => format!("the newest release to take instead is {found}"),
-        None => "there is no release to take instead".to_owned(),
+        Some(found) => format!("use {found} instead, the newest allowed release"),
+        None => "no other release is allowed".to_owned(),
     }
 }

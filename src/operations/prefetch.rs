@@ -1,4 +1,4 @@
-//! What lock files name, brought before anybody asks for it.
+//! Downloads the releases in lock files before clients request them.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,32 +14,32 @@ use crate::repository::Repository;
 use crate::tasks::prefetch::{self, PrefetchExtent, WantedRelease};
 use crate::tasks::report::{Reporter, sentence};
 
-/// What clients call the repository that they ask by default.
+/// Name of the default repository in lock files.
 const HEXPM: &str = "hexpm";
 
-/// What a prefetch brought.
+/// The result of a prefetch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prefetched {
-    /// Releases that were there already.
+    /// Number of releases that were already in the cache.
     pub there: u64,
-    /// Releases that were brought.
+    /// Number of releases that were downloaded.
     pub brought: u64,
-    /// Bytes that were brought.
+    /// Number of bytes that were downloaded.
     pub bytes: u64,
-    /// Documentation that is there or was brought; `None`: it was not asked for.
+    /// Number of releases with documentation in the cache; `None`: not part of the prefetch.
     pub docs: Option<u64>,
-    /// A sentence for each thing that is not there.
+    /// An error for each missing file.
     pub failed: Vec<String>,
-    /// Files of the cache that were evicted meanwhile.
+    /// Number of cached files that were evicted during the prefetch.
     pub evicted: u64,
 }
 
 impl Prefetched {
     pub(super) fn text(&self) -> Text {
         let Self { there, brought, bytes, docs, failed, evicted } = self;
-        let docs = docs.map(|docs| format!(", {docs} have documentation here")).unwrap_or_default();
+        let docs = docs.map(|docs| format!(", {docs} with documentation")).unwrap_or_default();
         let mut text = Text::line(format!(
-            "{} there, {} fetched ({bytes} bytes){docs}; {} failed",
+            "{} already in the cache, {} downloaded ({bytes} bytes){docs}; {} failed",
             count(*there, "release was", "releases were"),
             count(*brought, "was", "were"),
             failed.len()
@@ -47,7 +47,7 @@ impl Prefetched {
         text.remarks = failed.iter().map(|sentence| format!("hexkeep: {sentence}")).collect();
         if *evicted > 0 {
             text.remarks.push(format!(
-                "hexkeep: {evicted} files were evicted meanwhile, perhaps some of these: storage.cache_limit is too small"
+                "hexkeep: {evicted} files were evicted from the cache during the prefetch, possibly some of these: storage.cache_limit is too small"
             ));
         }
         text.failed = !text.remarks.is_empty();
@@ -66,13 +66,13 @@ impl Operator {
         Ok(Prefetched { there: done.there, brought: done.brought, bytes: done.bytes, docs, failed, evicted })
     }
 
-    /// The repository that stands for what clients call hexpm.
+    /// The repository for packages that lock files list under `hexpm`.
     fn base(&self, key: Option<&str>) -> Result<Repository, Refusal> {
         let key = key.map_or_else(|| self.setup().default_repository.to_string(), str::to_owned);
         self.repository(&key)
     }
 
-    /// Refuses a repository that is read through virtual ones alone: what those hold, nothing holds back there.
+    /// Refuses a repository that is served only through virtual repositories, because it would bypass their policies.
     fn is_taken_from(&self, repository: &Repository) -> Result<(), Refusal> {
         if repository.identity().direct {
             return Ok(());
@@ -80,7 +80,7 @@ impl Operator {
         Err(Refusal::NotDirect(self.only_through(repository.key())))
     }
 
-    /// Through which virtual repositories one that is not `direct` is read.
+    /// The virtual repositories that serve a repository without `direct`.
     pub(super) fn only_through(&self, key: &RepoName) -> Through {
         let above = self.repositories().into_iter().filter_map(|one| {
             let composed = one.as_virtual().filter(|composed| one.identity().direct && composed.has_member(key))?;
@@ -89,7 +89,8 @@ impl Operator {
         Through { key: key.to_string(), above: above.collect() }
     }
 
-    /// What lock files name, in the words of this configuration, and a sentence for each thing that cannot be asked for.
+    /// Converts the releases of lock files to requests, and returns an error for each release where this is not
+    /// possible.
     pub(super) fn all_wanted(
         &self,
         repository: Option<&str>,
@@ -109,8 +110,8 @@ impl Operator {
         Ok((wanted, failed))
     }
 
-    /// What a lock file names, in the words of this configuration. With `explicit` the base was named by whoever asks,
-    /// and stands for whatever name the client has given it.
+    /// Converts a release of a lock file to a request. With `explicit`, the user chose `base`, and it is also used for
+    /// packages of repositories that are not configured.
     fn wanted(
         &self,
         locked: &LockFileRelease<'_>,

@@ -1,4 +1,4 @@
-//! The public keys by which clients of a repository verify.
+//! The public keys with which clients verify a repository.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::shutdown;
 /// A public key of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
-    /// Id in the configuration; `upstream` for a key that is not ours.
+    /// Id in the configuration; `upstream` for a key of the upstream.
     pub id: String,
-    /// SPKI PEM.
+    /// The key as SPKI PEM.
     pub pem: String,
-    /// `SHA256:…`
+    /// Fingerprint, as `SHA256:…`.
     pub fingerprint: String,
 }
 
-/// The id of a key that is not ours.
+/// The id of a key of the upstream.
 const UPSTREAM: &str = "upstream";
 
 impl Key {
-    /// Whether it is not ours.
+    /// Whether the key belongs to the upstream, not to this server.
     pub fn is_upstreams(&self) -> bool {
         self.id == UPSTREAM
     }
@@ -41,7 +41,7 @@ impl Operator {
             fingerprint: key.fingerprint().to_string(),
         });
         let upstream: Vec<Key> = upstream.collect();
-        // At /repos/KEY a repository is an organization of the default one, and has its signature.
+        // At /repos/KEY a repository acts as an organization of the default repository, and has the same signature.
         let default = setup.managed(setup.default_repository.as_str())?;
         let ours_first = managed.is_signed_here || default.is_signed_here;
         let never_upstream = managed.is_signed_here;

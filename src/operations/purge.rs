@@ -1,4 +1,4 @@
-//! Forgetting what the cache has.
+//! Removes entries from the cache.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,19 +9,19 @@ use crate::hex::resource::ArtifactName;
 use crate::repository::Repository;
 use crate::state::audit::{Action, Actor};
 
-/// What is to be forgotten.
+/// Which entries to remove.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Purge {
-    /// Repository key; installers where it is left out.
+    /// Key of the repository; without it, installers are removed.
     pub repository: Option<String>,
-    /// A package; everything where it is left out.
+    /// Only this package; without it, everything in the repository.
     pub package: Option<String>,
-    /// A version of the package.
+    /// Only this version of the package.
     pub version: Option<String>,
 }
 
-/// What a purge removed.
+/// Number of removed entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurgeReport {
     /// Registry resources.
@@ -30,14 +30,14 @@ pub struct PurgeReport {
     pub tarballs: usize,
     /// Docs.
     pub docs: usize,
-    /// Lists of installers.
+    /// Installer lists.
     pub lists: usize,
     /// Installers.
     pub installers: usize,
 }
 
 impl Operator {
-    /// Forgets cached entries.
+    /// Removes entries from the cache.
     pub async fn purge(&self, purge: Purge, by: &Actor) -> Result<PurgeReport, OperationError> {
         let Some(key) = &purge.repository else { return self.purge_installs(by).await };
         let repository = match self.repository(key)? {
@@ -60,7 +60,7 @@ impl Operator {
         };
         let purged = repository.purge(package.as_ref(), release.as_ref()).await?;
         let detail = format!(
-            "{} resources, {} tarballs and {} docs were removed",
+            "removed {} registry resources, {} tarballs and {} docs",
             purged.resources, purged.tarballs, purged.docs
         );
         let subject = (key.as_str(), purge.package.as_deref(), purge.version.as_deref());
@@ -76,7 +76,7 @@ impl Operator {
 
     async fn purge_installs(&self, by: &Actor) -> Result<PurgeReport, OperationError> {
         let purged = self.installs().purge().await?;
-        let detail = format!("{} lists and {} files of installers were removed", purged.lists, purged.files);
+        let detail = format!("removed {} installer lists and {} installers", purged.lists, purged.files);
         let (at, subject) = (self.shared.clock.now(), ("installs", None, None));
         self.state.audit_by(at, Action::Purged, subject, &detail, by).await?;
         tracing::info!("{detail}");

@@ -1,4 +1,4 @@
-//! Orders about releases of local repositories, and about names of packages.
+//! Commands about releases of local repositories, and claims to package names.
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -16,14 +16,14 @@ use crate::repository::remote::ForgetOutcome;
 use crate::state::audit::Actor;
 use crate::state::claims;
 
-/// What came of an order about releases.
+/// The result of a release command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReleaseOutcome {
-    /// Releases were removed for good.
+    /// Releases were removed permanently.
     Removed {
         /// The package.
         package: String,
-        /// How many.
+        /// Number of removed releases.
         releases: usize,
     },
     /// A version may be published again.
@@ -33,20 +33,20 @@ pub enum ReleaseOutcome {
         /// The version.
         version: String,
     },
-    /// A name was given back.
+    /// The claim to a name was removed.
     Forgotten {
         /// Key of the repository.
         repository: String,
         /// The name.
         package: String,
     },
-    /// A database was made anew from files.
+    /// A database was rebuilt from files.
     Reindexed {
-        /// Releases that were written.
+        /// Number of restored releases.
         restored: usize,
-        /// Versions that are gone and stay taken.
+        /// Number of removed versions, which cannot be used again.
         taken: usize,
-        /// Files that could not be used, and why.
+        /// Files that could not be read, and why.
         failed: Vec<String>,
     },
 }
@@ -55,18 +55,18 @@ impl ReleaseOutcome {
     pub(super) fn text(&self) -> Text {
         match self {
             Self::Removed { package, releases } => Text::remark(format!(
-                "removed {} of {package}: what was once published is not used again",
+                "removed {} of {package}; their version numbers cannot be published again",
                 count(*releases, "release", "releases")
             )),
-            Self::Allowed { package, version } => Text::remark(format!("{package} {version} may be published again")),
-            Self::Forgotten { repository, package } => {
-                Text::remark(format!("{package} is not claimed by {repository} any more: others may answer for it"))
-            }
+            Self::Allowed { package, version } => Text::remark(format!("{package} {version} can be published again")),
+            Self::Forgotten { repository, package } => Text::remark(format!(
+                "removed the claim of {repository} to {package}: other repositories can now serve it"
+            )),
             Self::Reindexed { restored, taken, failed } => Text {
                 remarks: failed.clone(),
                 failed: !failed.is_empty(),
                 ..Text::line(format!(
-                    "{restored} releases were written from their files; {taken} versions are gone and stay taken"
+                    "restored {restored} releases from their files; {taken} removed versions cannot be published again"
                 ))
             },
         }
@@ -110,7 +110,7 @@ impl Operator {
         }
     }
 
-    /// Lets others answer for a name of which a repository has no release any more.
+    /// Removes the claim of a repository to a name, if the repository has no release of it.
     async fn forget_name(&self, key: String, package: String, by: Actor) -> Result<ReleaseOutcome, OperationError> {
         let repository = self.repository(&key)?;
         let deadline = Instant::now() + self.setup().deadline;

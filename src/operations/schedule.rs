@@ -1,4 +1,4 @@
-//! When scheduled mirrors run.
+//! The schedule of mirrors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use super::job_exclusion::{ExclusiveJob, JobConflict, JobSlot, RunningJobs};
 use crate::clock::{Clock, Timestamp};
 use crate::hex::name::RepoName;
 
-/// When each repository was mirrored last. Clones share it.
+/// The time of the last mirror run of each repository. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastRuns(Arc<Mutex<BTreeMap<RepoName, Timestamp>>>);
 
-/// A run of a mirror. Dropped, however the run ends, it writes down when that was, and gives its place free after that.
+/// A scheduled mirror run. When it is dropped, it records the time, and after that releases its job slot.
 #[derive(Debug)]
 pub(super) struct ScheduledRun {
     repository: RepoName,
@@ -24,8 +24,7 @@ pub(super) struct ScheduledRun {
 }
 
 impl LastRuns {
-    /// A run of the mirror of `repository`, where the last one ended at least `every` ago and nothing that is under way
-    /// excludes it.
+    /// Starts a mirror run of `repository`, if the last run ended at least `every` ago and no running job excludes it.
     pub(super) fn begin_due(
         &self,
         repository: &RepoName,
@@ -42,14 +41,14 @@ impl LastRuns {
                 let (repository, clock) = (repository.clone(), Arc::clone(clock));
                 Some(ScheduledRun { repository, runs: self.clone(), clock, _place: place })
             }
-            // The last one goes on, or somebody has ordered one: that is a run.
+            // The last run has not ended, or a user has started one. That counts as a run.
             Err(JobConflict(ExclusiveJob::Mirror(_))) => {
                 self.0.lock().insert(repository.clone(), now);
                 None
             }
-            // It is looked again in a moment.
+            // The next check tries again.
             Err(busy @ JobConflict(ExclusiveJob::Import | ExclusiveJob::Collect)) => {
-                tracing::debug!(%repository, %busy, "a mirror is due and waits");
+                tracing::debug!(%repository, %busy, "a mirror is due, but another job is running");
                 None
             }
         }
@@ -104,7 +103,7 @@ mod tests {
         drop(run);
         assert!(due(&one).is_none(), "from its end");
         manual.advance(HOUR);
-        // One that is ordered counts as a run, and what excludes mirrors does not.
+        // A run that a user started counts; another job that excludes mirrors does not.
         let ordered = under_way.begin(ExclusiveJob::Mirror(one.clone())).unwrap();
         assert!(due(&one).is_none());
         drop(ordered);

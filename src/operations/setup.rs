@@ -1,5 +1,4 @@
-//! What the configuration in force gives orders to work with. The composition root makes it; a reload puts another one in
-//! its place.
+//! The parts of the active configuration that commands and jobs use. The room `app` builds it; a reload replaces it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,63 +13,63 @@ use crate::repository::{Installs, Repository};
 use crate::size::ByteSize;
 use crate::trust::{Fingerprint, PublicKey};
 
-/// What the configuration in force gives orders to work with.
+/// The parts of the active configuration that commands and jobs use.
 #[derive(Debug)]
 pub struct Setup {
     /// All repositories.
     pub repositories: Vec<Managed>,
-    /// The one that answers at `/`.
+    /// The repository that is served at `/`.
     pub default_repository: RepoName,
     /// The accounts.
     pub accounts: Arc<Accounts>,
     /// The installers.
     pub installs: Arc<Installs>,
-    /// The server's own keys.
+    /// The signing keys of this server.
     pub signing_keys: Arc<SigningKeys>,
-    /// Keys that may have signed a bundle.
+    /// Keys whose bundles are trusted.
     pub trusted_bundle_keys: Vec<Fingerprint>,
-    /// Most bytes of the cache; zero is no limit.
+    /// Maximum size of the cache in bytes; zero is no limit.
     pub cache_limit: ByteSize,
-    /// How long a request may take.
+    /// Time limit of a request.
     pub deadline: Duration,
-    /// Scheme and authority under which clients reach the public listener.
+    /// URL at which clients reach the public listener.
     pub public_url: String,
 }
 
-/// A repository, and what orders have to know of its configuration.
+/// A repository, and the parts of its configuration that commands use.
 #[derive(Debug)]
 pub struct Managed {
     /// The repository.
     pub repository: Repository,
-    /// By which its upstream's resources are verified.
+    /// Public keys that verify the resources of its upstream.
     pub upstream_keys: Vec<PublicKey>,
-    /// Whether its resources are signed with the server's own key at its own addresses.
+    /// Whether its resources are signed with the key of this server at its own addresses.
     pub is_signed_here: bool,
-    /// Whether it can be signed with the server's own key at some address.
+    /// Whether its resources can be signed with the key of this server at any address.
     pub can_be_signed: bool,
-    /// By what it is mirrored.
+    /// Schedule of its mirror.
     pub mirror: Option<MirrorSchedule>,
 }
 
-/// How a repository is mirrored without an order.
+/// Schedule and options of a mirror in the configuration.
 #[derive(Clone, Debug)]
 pub struct MirrorSchedule {
-    /// From the end of a run to the beginning of the next.
+    /// Time from the end of a run to the start of the next.
     pub every: Duration,
-    /// Names of packages.
+    /// Pattern of package names.
     pub packages: GlobSet,
-    /// So many of the newest releases of each package; `None`: all.
+    /// Number of newest releases of each package; `None`: all.
     pub latest: Option<usize>,
-    /// Documentation, too.
+    /// Include documentation.
     pub docs: bool,
-    /// Requests under way at one time; zero is no limit.
+    /// Maximum number of concurrent requests; zero is no limit.
     pub connections: usize,
-    /// Bytes a second; `None`: as fast as it goes.
+    /// Maximum bytes per second; `None`: no limit.
     pub rate: Option<u64>,
 }
 
 impl Setup {
-    /// A repository by its key.
+    /// The repository with this key.
     pub(super) fn managed(&self, key: &str) -> Result<&Managed, Refusal> {
         self.repositories.iter().find(|one| one.repository.key().as_str() == key).ok_or_else(|| {
             let known = self.repositories.iter().map(|one| one.repository.key().to_string());

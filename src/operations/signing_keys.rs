@@ -1,4 +1,4 @@
-//! The server's own signing keys: read from their files, or made at first need.
+//! The signing keys of this server: read from their files, or generated at first use.
 
 use std::fs;
 use std::io;
@@ -10,85 +10,85 @@ use parking_lot::Mutex;
 use crate::store::{Store, StoreError};
 use crate::trust::{Encoder, KeyError, PrivateKey, Signer};
 
-/// Bits of a key that is made here: what hex.pm has, and what every client verifies quickly.
+/// Size in bits of a generated key: the same as for hex.pm, and fast to verify for every client.
 pub const KEY_BITS: usize = 2048;
 
 /// Why a signing key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
-    /// Its file cannot be read.
-    #[error("the signing key `{id}` cannot be read from {path}")]
+    /// The key file cannot be read.
+    #[error("cannot read the signing key `{id}` from {path}")]
     Read {
-        /// Its id.
+        /// Id of the key.
         id: String,
-        /// Its file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// Its file holds no key that can be used.
-    #[error("the signing key `{id}` in {path} cannot be used")]
+    /// The file contains no usable key.
+    #[error("cannot use the signing key `{id}` in {path}")]
     Key {
-        /// Its id.
+        /// Id of the key.
         id: String,
-        /// Its file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: KeyError,
     },
-    /// A new one cannot be made.
-    #[error("a signing key cannot be made")]
+    /// A new key cannot be generated.
+    #[error("cannot generate a signing key")]
     Generate(#[source] KeyError),
-    /// A new one cannot be written.
+    /// A new key cannot be written to its file.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It cannot sign.
+    /// The key cannot sign.
     #[error("the signing key cannot sign")]
     Sign(#[source] KeyError),
-    /// `active` names none of the keys.
-    #[error("signing.active names no key")]
+    /// No key has the id in `active`.
+    #[error("signing.active is not the id of a key in signing.keys")]
     NoActive,
 }
 
-/// Where a signing key is.
+/// Id and file of a signing key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFile {
-    /// Its id.
+    /// Id of the key.
     pub id: String,
-    /// Absolute; `None`: it is made at first need, below the storage path as `keys/ID.pem`.
+    /// Absolute path; `None`: the file `keys/ID.pem` in the storage path, generated at first use.
     pub path: Option<PathBuf>,
 }
 
-/// The keys of a configuration; each is loaded once, when it is needed.
+/// The keys of a configuration. Each key is loaded once, at first use.
 #[derive(Debug)]
 pub struct SigningKeys {
     files: Vec<KeyFile>,
-    /// The id of the one that signs.
+    /// Id of the key that signs.
     active: String,
     loaded: Mutex<Vec<(String, Arc<Signer>)>>,
-    /// What is sealed with several keys is compressed once.
+    /// Shared, so that a resource that is signed with several keys is compressed only once.
     encoder: Encoder,
 }
 
 impl SigningKeys {
-    /// Keys of which the one with the id `active` signs. Loads nothing yet.
+    /// Creates a set of keys. The key with the id `active` signs. No key is loaded yet.
     pub fn new(files: Vec<KeyFile>, active: String) -> Self {
         Self { files, active, loaded: Mutex::default(), encoder: Encoder::default() }
     }
 
-    /// Where they are.
+    /// Ids and files of all keys.
     pub(super) fn files(&self) -> &[KeyFile] {
         &self.files
     }
 
-    /// The signer that signs. Blocks; makes the key where it has no file and was not needed before.
+    /// The signer with the active key. Blocks. Generates a key without a file at first use.
     pub fn active(&self, store: &Store) -> Result<Arc<Signer>, SigningKeyError> {
         self.signer(store, &self.active)
     }
 
-    /// All signers by id, the active one first. Blocks, as [`SigningKeys::active`] does.
+    /// All signers with their ids, the active one first. Blocks, like [`SigningKeys::active`].
     pub fn all(&self, store: &Store) -> Result<Vec<(String, Arc<Signer>)>, SigningKeyError> {
         let mut ids: Vec<&str> = self.files.iter().map(|key| key.id.as_str()).collect();
         ids.sort_by_key(|id| *id != self.active);
@@ -116,13 +116,13 @@ fn load_or_make(store: &Store, file: &KeyFile) -> Result<PrivateKey, SigningKeyE
     }
 }
 
-/// The key that signs bundles: of their own, so that who takes bundles of this server need not take its registry's word,
-/// nor the other way round. Its file is named so that no signing key's can be.
+/// The key that signs bundles. It is separate, so that users can trust the bundles of this server without trusting its
+/// registry, and the other way round. No signing key can have the same file name.
 pub(super) fn bundle_signer(store: &Store) -> Result<Signer, SigningKeyError> {
     Signer::new(&made_here(store, "bundle", "keys/bundle.key")?).map_err(SigningKeyError::Sign)
 }
 
-/// The key in the file `name` below the storage path, made at first need.
+/// Loads the key in the file `name` in the storage path, or generates it at first use.
 fn made_here(store: &Store, id: &str, name: &str) -> Result<PrivateKey, SigningKeyError> {
     let path = store.root().join(name);
     if path.exists() {
@@ -133,7 +133,7 @@ fn made_here(store: &Store, id: &str, name: &str) -> Result<PrivateKey, SigningK
     store.write_own(name, pem.expose().as_bytes())?;
     tracing::info!(
         id, fingerprint = %key.public().fingerprint(), path = %path.display(),
-        "made a signing key; keep a copy of it, since others verify with its public half"
+        "generated a signing key; keep a copy of it, because clients verify with its public key"
     );
     Ok(key)
 }

@@ -1,4 +1,4 @@
-//! What takes room, what may go, and what lock files keep.
+//! Disk usage, garbage collection, and the protection of pinned files from eviction.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,28 +19,28 @@ use crate::state::pins::PinnedRelease;
 use crate::tasks::gc::{self, CollectReport, RetentionRules};
 use crate::tasks::report::Reporter;
 
-/// When a file was used last is known to this precision.
+/// The precision with which the last use of a file is recorded.
 const USED_TO: Duration = Duration::from_secs(3600);
 
-/// What a collection removed, or would remove.
+/// What a garbage collection removed, or would remove.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectOutcome {
-    /// Whether nothing was removed, and it is only said what would be.
+    /// Whether the job only reported what it would remove.
     pub dry_run: bool,
-    /// Files that went, or would.
+    /// Number of removed files.
     pub files: u64,
-    /// Bytes of them.
+    /// Size of the removed files in bytes.
     pub bytes: u64,
-    /// Files that stay.
+    /// Number of remaining files.
     pub left: u64,
-    /// Bytes of them.
+    /// Size of the remaining files in bytes.
     pub left_bytes: u64,
 }
 
-/// What takes room.
+/// Disk usage and hit rates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
-    /// The whole cache; `None` where one repository was asked about.
+    /// Size of the whole cache; `None` if only one repository was requested.
     pub cache: Option<CacheRoom>,
     /// Remote repositories.
     pub remotes: Vec<RemoteRoom>,
@@ -48,49 +48,49 @@ pub struct Stats {
     pub locals: Vec<LocalRoom>,
 }
 
-/// The room of the cache.
+/// Disk usage of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheRoom {
-    /// Bytes that are stored.
+    /// Size of the stored files in bytes.
     pub bytes: u64,
-    /// Most bytes; zero is no limit.
+    /// Maximum size in bytes; zero is no limit.
     pub limit: u64,
 }
 
-/// The room of a remote repository.
+/// Disk usage of a remote repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteRoom {
     /// Key of the repository.
     pub repository: String,
-    /// Packages whose index is here.
+    /// Number of packages with a cached index.
     pub packages: u64,
-    /// Tarballs that are here, and their bytes.
+    /// Number of cached tarballs, and their size in bytes.
     pub tarballs: (u64, u64),
-    /// Docs that are here, and their bytes.
+    /// Number of cached documentation archives, and their size in bytes.
     pub docs: (u64, u64),
-    /// The packages that take most, the largest first, with their bytes.
+    /// The largest packages with their size in bytes, in descending order.
     pub largest: Vec<(String, u64)>,
-    /// Requests since the daemon has started.
+    /// Requests since the start of the daemon.
     pub requests: HitCount,
 }
 
-/// The room of a local repository.
+/// Disk usage of a local repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalRoom {
     /// Key of the repository.
     pub repository: String,
-    /// Files.
+    /// Number of files.
     pub files: usize,
-    /// Bytes of them.
+    /// Size of the files in bytes.
     pub bytes: u64,
 }
 
-/// Requests, and how many of them were answered from here.
+/// Number of requests, and how many of them were cache hits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HitCount {
-    /// All that were counted.
+    /// All counted requests.
     pub all: u64,
-    /// Those that needed no upstream.
+    /// Requests that were answered without the upstream.
     pub hits: u64,
 }
 
@@ -98,12 +98,12 @@ impl CollectOutcome {
     pub(super) fn text(&self) -> Text {
         let Self { dry_run, files, bytes, left, left_bytes } = self;
         let gone = match (dry_run, files) {
-            (true, _) => "would go",
-            (false, 1) => "is gone",
-            (false, _) => "are gone",
+            (true, _) => "would be removed",
+            (false, 1) => "was removed",
+            (false, _) => "were removed",
         };
-        let (files, stay) = (count(*files, "file", "files"), if *left == 1 { "stays" } else { "stay" });
-        Text::line(format!("{files} of {bytes} bytes {gone}; {left} of {left_bytes} bytes {stay}"))
+        let (files, stay) = (count(*files, "file", "files"), if *left == 1 { "remains" } else { "remain" });
+        Text::line(format!("{files} ({bytes} bytes) {gone}; {left} ({left_bytes} bytes) {stay}"))
     }
 }
 
@@ -115,7 +115,7 @@ impl HitCount {
                     (count(self.all, "request", "requests"), if self.all == 1 { "was" } else { "were" });
                 format!("{percent}% of {requests} {were} answered without the upstream")
             }
-            None => "no requests were counted".to_owned(),
+            None => "no requests yet".to_owned(),
         }
     }
 }
@@ -143,7 +143,7 @@ impl Stats {
         }
         for LocalRoom { repository, files, bytes } in &self.locals {
             text.lines.push(format!(
-                "{repository}: {} of {}, which no limit counts",
+                "{repository}: {} of {}, not counted in the cache limit",
                 count(*files, "file", "files"),
                 ByteSize::new(*bytes).rounded()
             ));
@@ -153,7 +153,7 @@ impl Stats {
 }
 
 impl Operator {
-    /// Lets no eviction take what lock files pin.
+    /// Protects pinned files from eviction.
     pub async fn keep_pinned(&self) -> Result<(), OperationError> {
         let mut all = gc::PinnedReleases::new(&self.shared.store);
         let add = |one: PinnedRelease| all.add((&one.source, &one.package), &one.checksum, one.until);
@@ -227,7 +227,7 @@ impl Operator {
     }
 }
 
-/// How many of a repository's requests were answered from here, since the daemon has started.
+/// Counts the requests to a repository and its cache hits since the start of the daemon.
 fn hits(metrics: &str, repository: &str) -> HitCount {
     let mut found = HitCount::default();
     let of = format!("repository=\"{repository}\"");
@@ -261,6 +261,6 @@ mod tests {
             + &line("hexpm", "-", 90)
             + &line("other", "miss", 7);
         assert_eq!(hits(&metrics, "hexpm").sentence(), "70% of 10 requests were answered without the upstream");
-        assert_eq!(hits(&metrics, "none").sentence(), "no requests were counted");
+        assert_eq!(hits(&metrics, "none").sentence(), "no requests yet");
     }
 }

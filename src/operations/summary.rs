@@ -1,8 +1,8 @@
-//! What is said of some of many things: the first few in full, and how many there are.
+//! Shortens a long list of sentences: keeps the first few, and counts all.
 
 use serde::{Deserialize, Serialize};
 
-/// Sentences about some of many things, of which the first few are kept.
+/// A list of sentences of which only the first few are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstOf {
     first: Vec<String>,
@@ -10,10 +10,10 @@ pub struct FirstOf {
 }
 
 impl FirstOf {
-    /// So many are said in full.
+    /// Number of sentences that are kept.
     const FIRST: usize = 20;
 
-    /// One more.
+    /// Adds a sentence.
     pub(super) fn add(&mut self, sentence: impl FnOnce() -> String) {
         self.count += 1;
         if self.first.len() < Self::FIRST {
@@ -21,16 +21,17 @@ impl FirstOf {
         }
     }
 
-    /// Whether there is none.
+    /// Whether no sentence was added.
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// All that is said. `what` becomes of all of them.
+    /// The kept sentences, and a line with the total if some were not kept. `what` completes this line after the
+    /// number.
     pub(super) fn sentences(&self, what: &str) -> Vec<String> {
         let mut sentences = self.first.clone();
         if self.count > self.first.len() {
-            sentences.push(format!("in all, {} {what}", self.count));
+            sentences.push(format!("in total, {} {what}", self.count));
         }
         sentences
     }

@@ -1,4 +1,4 @@
-//! Orders about users.
+//! Commands about users.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,61 +11,61 @@ use crate::display_text::shown;
 use crate::secret::Secret;
 use crate::state::audit::Actor;
 
-/// What came of an order about users.
+/// The result of a user command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UserOutcome {
-    /// A user was made.
+    /// A user was created.
     Added {
-        /// The user.
+        /// Name of the user.
         name: String,
-        /// Whether the configuration gives this name to an organization, which then cannot be made.
+        /// Whether the configuration uses this name for an organization, which then cannot be created.
         is_an_organizations: bool,
     },
-    /// A user can be found by an address.
+    /// The e-mail address of a user was confirmed.
     AddressConfirmed {
-        /// The user.
+        /// Name of the user.
         name: String,
-        /// The address.
+        /// E-mail address.
         email: String,
     },
     /// All users.
     Listed(Vec<ListedUser>),
-    /// A password was set, or taken away.
+    /// A password was set, or removed.
     PasswordSet {
-        /// The user.
+        /// Name of the user.
         name: String,
     },
-    /// A user was let in again, or shut out.
+    /// A user was activated or deactivated.
     Active {
-        /// The user.
+        /// Name of the user.
         name: String,
-        /// Whether the user may come in.
+        /// Whether the user is active.
         active: bool,
     },
-    /// A user became an administrator, or is none any more.
+    /// A user got or lost administrator rights.
     Admin {
-        /// The user.
+        /// Name of the user.
         name: String,
-        /// Whether the user is one.
+        /// Whether the user is an administrator.
         admin: bool,
     },
-    /// A second factor that is off until it is confirmed.
+    /// The setup of a second factor was started; it is off until it is confirmed.
     TotpBegun {
-        /// What the app needs.
+        /// Secret for the authenticator app.
         secret: String,
-        /// The same as a URL.
+        /// The secret as a URL.
         url: String,
     },
-    /// A second factor is on.
+    /// A second factor was turned on.
     TotpOn {
-        /// The user.
+        /// Name of the user.
         name: String,
-        /// Each is good once.
+        /// Recovery codes. Each code works once.
         recovery_codes: Vec<String>,
     },
-    /// A second factor is off.
+    /// A second factor was turned off.
     TotpOff {
-        /// The user.
+        /// Name of the user.
         name: String,
     },
 }
@@ -73,15 +73,15 @@ pub enum UserOutcome {
 /// A user in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedUser {
-    /// The name.
+    /// Name of the user.
     pub name: String,
-    /// The address, confirmed or not.
+    /// E-mail address, confirmed or not.
     pub email: Option<String>,
-    /// Whether the user is known to have this address.
+    /// Whether the address is confirmed.
     pub email_is_confirmed: bool,
     /// Whether the user is an administrator.
     pub administrator: bool,
-    /// Whether the user is shut out.
+    /// Whether the user is deactivated.
     pub deactivated: bool,
 }
 
@@ -118,23 +118,23 @@ impl UserOutcome {
                 let mut text = Text::remark(format!("created user {name}"));
                 if *is_an_organizations {
                     text.remarks.push(format!(
-                        "the configuration gives this name to an organization: while the user has it, `org add {name}` is refused"
+                        "warning: the configuration uses this name for an organization, so `hexkeep org add {name}` fails while the user exists"
                     ));
                 }
                 text
             }
             Self::AddressConfirmed { name, email } => {
-                Text::remark(format!("confirmed {email} as the address of {name}, who can be found by it from now on"))
+                Text::remark(format!("confirmed the address {email} of {name}; other users can now find {name} by it"))
             }
             Self::Listed(users) => Text::lines(users.iter().map(ListedUser::line)),
             Self::PasswordSet { name } => {
-                Text::remark(format!("set the password of {name}; sessions that were logged in have ended"))
+                Text::remark(format!("set the password of {name} and ended all sessions of this user"))
             }
             Self::Active { name, active: true } => {
-                Text::remark(format!("activated user {name}: the keys are good again; programs have to log in anew"))
+                Text::remark(format!("activated user {name}: API keys work again; OAuth clients must log in again"))
             }
             Self::Active { name, active: false } => Text::remark(format!(
-                "deactivated user {name}: log-ins of programs have ended for good, and keys do nothing until the user is activated"
+                "deactivated user {name}: revoked OAuth tokens; API keys are suspended until the user is activated"
             )),
             Self::Admin { name, admin: true } => Text::remark(format!("promoted user {name} to administrator")),
             Self::Admin { name, admin: false } => {
@@ -142,15 +142,17 @@ impl UserOutcome {
             }
             Self::TotpBegun { secret, url } => Text {
                 lines: vec![secret.clone(), url.clone()],
-                ..Text::remark("put it into the app that makes codes, and confirm it with one: it is off until then")
+                ..Text::remark(
+                    "add the secret to an authenticator app, and confirm the setup with a code; two-factor authentication is off until then",
+                )
             },
             Self::TotpOn { name, recovery_codes } => Text {
                 lines: recovery_codes.clone(),
                 ..Text::remark(format!(
-                    "turned on the second factor of {name}; each of these recovery codes lets in once without it"
+                    "turned on two-factor authentication for {name}; each of these recovery codes can replace a code once"
                 ))
             },
-            Self::TotpOff { name } => Text::remark(format!("turned off the second factor of {name}")),
+            Self::TotpOff { name } => Text::remark(format!("turned off two-factor authentication for {name}")),
         }
     }
 }

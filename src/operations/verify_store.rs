@@ -1,4 +1,4 @@
-//! Everything in the store, proven again.
+//! Verifies all files of the store again.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::shutdown;
 use crate::tasks::report::Reporter;
 use crate::tasks::verify_store::{self, Findings, ScrubError, Telling};
 
-/// What a scrub of the store and a check of the database found.
+/// The result of a verification of the store and the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scrubbed {
-    /// In the store.
+    /// Findings in the store.
     pub findings: Findings,
-    /// What the database says of its own damage; nothing where it is sound.
+    /// Errors that the integrity check of the database reports.
     pub database: Vec<String>,
 }
 
@@ -25,21 +25,23 @@ impl Scrubbed {
         let Self { findings, database } = self;
         let Findings { resources, blobs, damaged, strangers, removed, unknown, lost } = findings;
         let mut text = Text::line(format!(
-            "{resources} resources and {blobs} files are sound; {damaged} damaged, {strangers} out of place, {removed} removed"
+            "{resources} registry resources and {blobs} files are valid; {damaged} damaged, {strangers} unexpected, {removed} removed"
         ));
         if *unknown > 0 {
-            text.lines.push(format!("{unknown} resources belong to repositories that are not configured: left alone"));
+            text.lines.push(format!(
+                "{unknown} registry resources belong to repositories that are not configured, and were not changed"
+            ));
         }
         text.lines.extend(database.iter().map(|line| format!("database: {line}")));
         if *lost > 0 {
             text.remarks.push(format!(
-                "hexkeep: {lost} files of local repositories are missing or damaged, and there is no other copy: restore \
+                "hexkeep: {lost} files of local repositories are missing or damaged, and cannot be downloaded again: restore \
                  local/blobs in the storage path from a backup"
             ));
         }
         if findings.needs_repair() {
             text.remarks.push(
-                "hexkeep: the store is damaged; --repair removes what is, and it is fetched again when it is wanted"
+                "hexkeep: the store is damaged; run the command with --repair to remove damaged files, so that they are downloaded again"
                     .to_owned(),
             );
         }
@@ -53,7 +55,7 @@ impl Scrubbed {
 
 impl Operator {
     pub(super) async fn scrub(&self, repair: bool, report: Reporter) -> Result<Scrubbed, OperationError> {
-        // One configuration for all of it, whatever is put in its place meanwhile.
+        // Use one configuration for the whole job, even if it is reloaded meanwhile.
         let setup = self.setup();
         let all = || setup.repositories.iter().map(|one| &one.repository);
         let remotes: Vec<_> = all().filter_map(|repository| repository.as_remote().map(Arc::clone)).collect();

@@ -1,4 +1,4 @@
-//! Waivers: releases that pass a policy for some time.
+//! Waivers: exempt releases from a policy until a given time.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,29 +14,29 @@ use crate::policy::date_time;
 use crate::state::audit::Actor;
 use crate::state::waivers::Waiver;
 
-/// What came of an order about waivers.
+/// The result of a waiver command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WaiverOutcome {
-    /// Releases pass.
+    /// A waiver was created.
     Given {
         /// Key of the repository.
         repository: String,
-        /// By which it can be withdrawn.
+        /// Number of the waiver, with which it can be withdrawn.
         number: i64,
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// Which releases; `None`: all.
+        /// Requirement that the versions must meet; `None`: all versions.
         requirement: Option<String>,
-        /// Its end.
+        /// Time at which it expires.
         until: Timestamp,
     },
-    /// The waivers in force.
+    /// The active waivers.
     Listed(Vec<ListedWaiver>),
-    /// A waiver was ended.
+    /// A waiver was withdrawn.
     Withdrawn {
         /// Key of the repository.
         repository: String,
-        /// Its number.
+        /// Number of the waiver.
         number: i64,
     },
 }
@@ -44,17 +44,17 @@ pub enum WaiverOutcome {
 /// A waiver in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedWaiver {
-    /// By which it can be withdrawn.
+    /// Number of the waiver, with which it can be withdrawn.
     pub number: i64,
-    /// The package.
+    /// Name of the package.
     pub package: String,
-    /// Which releases; `None`: all.
+    /// Requirement that the versions must meet; `None`: all versions.
     pub requirement: Option<String>,
-    /// Its end.
+    /// Time at which it expires.
     pub until: Timestamp,
-    /// Who gave it.
+    /// Account that created it.
     pub given_by: Option<String>,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
@@ -80,21 +80,21 @@ impl WaiverOutcome {
             Self::Given { repository, number, package, requirement, until } => {
                 let releases = requirement.as_ref().map(|one| format!(" {one}")).unwrap_or_default();
                 let remark = format!(
-                    "{package}{releases} is waived for `{repository}` until {}; what the policy denies stays held",
+                    "waived {package}{releases} for `{repository}` until {}; releases that the policy denies stay held",
                     date_time::said(*until)
                 );
                 Text { remarks: vec![remark], ..Text::line(number.to_string()) }
             }
             Self::Listed(waivers) => Text::lines(waivers.iter().map(ListedWaiver::line)),
             Self::Withdrawn { repository, number } => {
-                Text::remark(format!("waiver {number} of `{repository}` is withdrawn"))
+                Text::remark(format!("withdrew waiver {number} of `{repository}`"))
             }
         }
     }
 }
 
 impl Operator {
-    /// `releases`: a package, and a requirement where not all releases of it are meant.
+    /// Creates a waiver for a package. With a requirement, it covers only matching versions.
     pub(super) async fn waive(
         &self,
         key: String,
@@ -120,7 +120,7 @@ impl Operator {
         Ok(WaiverOutcome::Given { repository: key, number, package: package.to_string(), requirement, until })
     }
 
-    /// The waivers of a repository's policy that are in force.
+    /// The active waivers of a repository's policy.
     pub(super) async fn waivers(&self, key: &str) -> Result<WaiverOutcome, OperationError> {
         let (_, enforcer) = self.policed(key)?;
         let found = enforcer.given_waivers().await?;

@@ -1,8 +1,9 @@
-//! `backup` and `restore`: what cannot be made again, in one file.
+//! `backup` and `restore`: save all data that cannot be downloaded or rebuilt, in one file.
 //!
-//! A tar archive: `hexkeep-backup.json` first, which says what it is; the database; signing keys and the server secret;
-//! the files of local repositories; at the end `manifest.json` with the length and SHA-256 of each. A file without its
-//! end is not taken, and nothing is written before all of it has been proven.
+//! The file is a tar archive. It contains, in this order: `hexkeep-backup.json` with the format and version; the
+//! database; signing keys and the server secret; the files of local repositories; and `manifest.json` with the length
+//! and SHA-256 of each file. An incomplete archive is refused, and a restore writes nothing before the whole archive is
+//! verified.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ use crate::hex::checksum::Hasher;
 use crate::store::durable::{Restoring, is_durable_path};
 use crate::store::{Store, StoreError};
 
-/// What an archive says of itself first.
+/// Name of the first file in an archive, with its format and version.
 const HEAD: &str = "hexkeep-backup.json";
 const MANIFEST: &str = "manifest.json";
 const DATABASE: &str = "state.sqlite";
@@ -26,10 +27,10 @@ const DATABASE: &str = "state.sqlite";
 /// The format of archives that this version writes and reads.
 const FORMAT: u32 = 1;
 
-/// Bytes of a block of tar.
+/// Size of a tar block in bytes.
 const BLOCK: u64 = 512;
 
-/// Bytes of the two lists in an archive.
+/// Maximum size in bytes of the JSON files in an archive.
 const MAX_LIST: u64 = 256 * 1024 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,46 +48,47 @@ struct Listed {
     sha256: String,
 }
 
-/// What a backup holds.
+/// Contents of a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// Files, the database among them.
+    /// Number of files, including the database.
     pub files: u64,
-    /// Bytes of them.
+    /// Size of the files in bytes.
     pub bytes: u64,
 }
 
-/// Why an archive was not written or not taken.
+/// Why a backup cannot be written, verified or restored.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// A file that is to be saved, or where it is to go.
+    /// A file of the store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The archive.
-    #[error("the backup cannot be read or written")]
+    /// The archive cannot be read or written.
+    #[error("cannot read or write the backup")]
     Io(#[source] io::Error),
-    /// Something else.
-    #[error("this is no backup of hexkeep")]
+    /// The file is not a backup.
+    #[error("the file is not a backup of hexkeep")]
     NoBackup,
-    /// A later format.
+    /// The format of the archive is unknown.
     #[error(
-        "the backup has the format {0}, which this version does not know; use the version that wrote it, or a later one"
+        "the backup has the format {0}, which this version does not support; restore it with the version that wrote it, or a \
+         later one"
     )]
     Format(u32),
-    /// Its end is missing.
-    #[error("the backup is not whole: it ends before its list of files; take another copy of it")]
+    /// The archive is incomplete.
+    #[error("the backup is incomplete: its list of files is missing; use another copy of the backup")]
     Truncated,
-    /// Something stands behind its end.
-    #[error("the backup has something behind its end, which no backup has: it is not taken")]
+    /// There is data after the end of the archive.
+    #[error("the backup is invalid: there is data after its end")]
     Trailing,
-    /// Whoever has ordered it has gone.
-    #[error("nobody waits for the backup any more: give the command again")]
+    /// The client disconnected.
+    #[error("the backup was cancelled, because the client disconnected; run the command again")]
     Abandoned,
-    /// Somebody has tampered with it.
-    #[error("the backup has a file `{0}` that no backup has: it is not taken")]
+    /// The archive contains a file that does not belong to a backup.
+    #[error("the backup is invalid: it contains the unexpected file `{0}`")]
     Path(String),
-    /// A file has changed.
-    #[error("`{0}` in the backup is not what its list says: the backup is damaged, take another copy of it")]
+    /// A file does not match its checksum.
+    #[error("the backup is damaged: `{0}` does not match its checksum; use another copy of the backup")]
     Damaged(String),
 }
 
@@ -98,7 +100,7 @@ pub fn write(
     out: &mut dyn Write,
     report: &Reporter,
 ) -> Result<Contents, BackupError> {
-    // What the copy of the database names is there by now: files come before the rows that name them.
+    // All files that the copied database refers to exist, because files are written before their rows.
     let mut files = vec![DATABASE.to_owned()];
     files.extend(store.durable_files()?);
     let mut progress = Progress { total: files.len() as u64, ..Progress::default() };
@@ -145,7 +147,7 @@ fn append(archive: &mut tar::Builder<&mut dyn Write>, path: &str, bytes: &[u8]) 
     archive.append_data(&mut header(bytes.len() as u64), path, bytes).map_err(BackupError::Io)
 }
 
-/// Reads until nobody waits for the work any more.
+/// A reader that fails when the client has disconnected.
 struct AbortableReader<'a, R> {
     inner: R,
     report: &'a Reporter,
@@ -154,13 +156,13 @@ struct AbortableReader<'a, R> {
 impl<R: Read> Read for AbortableReader<'_, R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         match self.report.is_abandoned() {
-            true => Err(io::Error::other("nobody waits for it any more")),
+            true => Err(io::Error::other("the client disconnected")),
             false => self.inner.read(target),
         }
     }
 }
 
-/// Reads and hashes.
+/// A reader that computes a hash.
 struct Hashing<R> {
     inner: R,
     hasher: Hasher,
@@ -174,12 +176,12 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-/// Proves an archive, from its first byte to its last; writes nothing. Blocks.
+/// Verifies a whole archive, without writing anything. Blocks.
 pub fn verify(archive: &mut dyn Read) -> Result<Contents, BackupError> {
     walk(archive, &mut |_, from| io::copy(from, &mut io::sink()).map(drop).map_err(BackupError::Io))
 }
 
-/// Makes a store from an archive that [`verify`] has proven, and proves it again on the way. Blocks.
+/// Creates a store from an archive that [`verify`] has accepted, and verifies it again meanwhile. Blocks.
 pub fn restore(archive: &mut dyn Read, restoring: Restoring, report: &Reporter) -> Result<Contents, BackupError> {
     let mut progress = Progress::default();
     let contents = walk(archive, &mut |path, from| {
@@ -195,11 +197,11 @@ pub fn restore(archive: &mut dyn Read, restoring: Restoring, report: &Reporter) 
 
 type Take<'a> = dyn FnMut(&str, &mut dyn Read) -> Result<(), BackupError> + 'a;
 
-/// Gives each file to `take`, which reads it to its end, and holds all of them against the list at the end, behind which
-/// nothing may stand.
+/// Passes each file to `take`, which reads it to its end, and then compares all files with the list at the end of the
+/// archive. Data after the end is an error.
 fn walk(archive: &mut dyn Read, take: &mut Take<'_>) -> Result<Contents, BackupError> {
     let contents = walk_entries(&mut *archive, take)?;
-    // The first of the two empty blocks that end an archive has been read.
+    // An archive ends with two empty blocks. The first of them has been read.
     let mut rest = Vec::new();
     archive.take(BLOCK + 1).read_to_end(&mut rest).map_err(|_| BackupError::Truncated)?;
     match (rest.len() as u64).cmp(&BLOCK) {
@@ -211,7 +213,7 @@ fn walk(archive: &mut dyn Read, take: &mut Take<'_>) -> Result<Contents, BackupE
 
 fn walk_entries(archive: &mut dyn Read, take: &mut Take<'_>) -> Result<Contents, BackupError> {
     let mut archive = tar::Archive::new(archive);
-    // What is not tar at all fails here as well as what ends in the middle of a file.
+    // This fails for a file that is not a tar archive, and for a truncated one.
     let mut entries = archive.entries().map_err(|_| BackupError::NoBackup)?;
     let first = entries.next().ok_or(BackupError::NoBackup)?.map_err(|_| BackupError::NoBackup)?;
     if path_of(&first)? != HEAD {
@@ -248,7 +250,7 @@ fn walk_entries(archive: &mut dyn Read, take: &mut Take<'_>) -> Result<Contents,
     Err(BackupError::Truncated)
 }
 
-/// Counts what is read.
+/// A reader that counts bytes.
 struct Counted<'a> {
     inner: &'a mut dyn Read,
     count: u64,
@@ -274,7 +276,7 @@ fn list<T: for<'de> Deserialize<'de>>(entry: impl Read) -> Result<T, BackupError
     serde_json::from_slice(&bytes).map_err(|_| BackupError::Truncated)
 }
 
-/// The list has the files in the order in which they stand.
+/// Compares the files of an archive with its list. Both have the same order.
 fn compare(found: &[Listed], listed: &[Listed]) -> Result<Contents, BackupError> {
     let places = found.len().max(listed.len());
     if let Some(place) = (0..places).find(|place| found.get(*place) != listed.get(*place)) {

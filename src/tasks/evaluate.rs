@@ -1,8 +1,8 @@
-//! Evaluations beforehand: packages that a policy has not looked at, at a polite pace, so that `names` and `versions`
-//! show them; and what tarballs state as licences.
+//! Evaluates packages in the background that a policy has not evaluated yet, at a limited rate, so that `names` and
+//! `versions` list them; and reads the licences in tarballs.
 //!
-//! Nothing is kept of how far it is: what is here and was not touched since is evaluated without asking anybody, and
-//! licences that were read stay known. So it goes on where it was after a restart.
+//! The progress is not saved. After a restart, cached packages are evaluated without requests to the upstream, and
+//! known licences are not read again, so the evaluation quickly continues where it was.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::repository::enforcer::Unevaluated;
 use crate::repository::{RepoError, Repository};
 use crate::telemetry::metrics::{Metrics, RepositoryLabels};
 
-/// How long it is left alone after all was evaluated; and after its policy began to work.
+/// Pause after all packages were evaluated, and after the start of a policy.
 const REST: Duration = Duration::from_secs(60);
 
-/// What could not be evaluated is tried again after this.
+/// Time after which a failed evaluation is repeated.
 const AGAIN: Duration = Duration::from_secs(3600);
 
-/// How long an upstream is waited for.
+/// Time limit for the upstream.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Requests for one repository before others have their turn.
+/// Number of requests for one repository before the next repository gets its turn.
 const TURN: usize = 100;
 
 /// Evaluations of all repositories, one after the other.
@@ -35,26 +35,27 @@ const TURN: usize = 100;
 pub struct Evaluations {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    /// By view and source: when there may be something to do again.
+    /// By view and source: time of the next evaluation.
     rests: HashMap<(RepoName, RepoName), Timestamp>,
-    /// By view, source and package: when to try again.
+    /// By view, source and package: time of the next attempt.
     failed: HashMap<(RepoName, RepoName, PackageName), Timestamp>,
-    /// When the next request may be sent.
+    /// Time of the next request.
     next: Instant,
 }
 
 impl Evaluations {
-    /// Nothing is known yet.
+    /// Creates an empty state.
     pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         Self { clock, metrics, rests: HashMap::new(), failed: HashMap::new(), next: Instant::now() }
     }
 
-    /// Evaluates what is due of `source` for the policy of `view`, some of it. Dropping it stops it.
+    /// Evaluates some packages of `source` for the policy of `view`, if an evaluation is due. Dropping the future stops
+    /// it.
     pub async fn visit(&mut self, view: &Repository, source: &Repository) {
         let Some(enforcer) = view.enforcer() else { return };
         let now = self.clock.now();
         let key = (view.key().clone(), source.key().clone());
-        // Not from its first sight on: that depends on how busy the machine is.
+        // The pause starts with the policy, not with the first visit, whose time depends on the load of the machine.
         if now.awaits(*self.rests.entry(key.clone()).or_insert_with(|| enforcer.since().plus(REST)), REST) {
             return;
         }
@@ -63,7 +64,7 @@ impl Evaluations {
             Ok(true) => now.plus(REST),
             Ok(false) => now,
             Err(error) => {
-                tracing::debug!(view = %key.0, source = %key.1, %error, "a policy could not be evaluated beforehand");
+                tracing::debug!(view = %key.0, source = %key.1, %error, "cannot evaluate a policy in the background");
                 now.plus(REST)
             }
         };
@@ -71,7 +72,7 @@ impl Evaluations {
         self.rests.insert(key, end.map_or(rest, |end| rest.min(end)));
     }
 
-    /// Whether all was evaluated that can be now.
+    /// Evaluates a limited number of packages. Returns whether all packages were evaluated.
     async fn turn(&mut self, view: &Repository, source: &Repository) -> Result<bool, RepoError> {
         let due = view.unevaluated(source, soon()).await?;
         let (mut asked, mut left) = (0, due.len());
@@ -90,7 +91,7 @@ impl Evaluations {
                 Err(error) if nobody_answers(&error) => return Err(error),
                 Err(error) => {
                     let package = &one.package;
-                    tracing::debug!(view = %key.0, source = %key.1, %package, %error, "a package could not be evaluated");
+                    tracing::debug!(view = %key.0, source = %key.1, %package, %error, "cannot evaluate a package");
                     false
                 }
                 Ok(is_whole) => is_whole,
@@ -106,7 +107,7 @@ impl Evaluations {
         Ok(is_all)
     }
 
-    /// Whether nothing of a package is left.
+    /// Evaluates one package. Returns whether it is complete.
     async fn one(
         &mut self,
         view: &Repository,
@@ -125,7 +126,7 @@ impl Evaluations {
             match was_read {
                 Err(error) if nobody_answers(&error) => return Err(error),
                 Err(error) => {
-                    tracing::debug!(view = %view.key(), release = %name, %error, "licences could not be read beforehand");
+                    tracing::debug!(view = %view.key(), release = %name, %error, "cannot read licences in the background");
                     is_whole = false;
                 }
                 Ok(was_read) => is_whole &= was_read,
@@ -154,7 +155,7 @@ impl Evaluations {
     }
 }
 
-/// Whether others would fail, too.
+/// Whether the upstream is unreachable, so that all other requests would fail, too.
 fn nobody_answers(error: &RepoError) -> bool {
     matches!(error, RepoError::Upstream(CacheError::Upstream(_)) | RepoError::Timeout(_) | RepoError::Offline { .. })
 }

@@ -1,7 +1,7 @@
-//! `gc` and `stats`: which cached files nothing needs any more, and what takes how much room.
+//! `gc` and `stats`: removes cached files that are no longer needed, and reports disk usage.
 //!
-//! Only files that can be fetched again are looked at: tarballs, docs, installers. Indexes stay, so what was removed comes
-//! back when somebody asks for it, if there is somebody to give it.
+//! Only files that can be downloaded again are removed: tarballs, docs and installers. Indexes stay, so a removed file
+//! is downloaded again at the next request, if the upstream still has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,46 +18,46 @@ use crate::repository::RemoteRepository;
 use crate::store::slots::{Area, Slot};
 use crate::store::{PinnedFiles, Store, StoreError};
 
-/// Progress is told this often.
+/// Progress is reported after this number of files.
 const PROGRESS_EVERY: u64 = 256;
 
-/// What is kept. A file goes that no rule keeps.
+/// Rules for files to keep. All other files are removed.
 #[derive(Clone, Debug, Default)]
 pub struct RetentionRules {
-    /// Releases that lock files or pins name: package and version.
+    /// Keep the releases in lock files and pins: package and version.
     pub releases: BTreeSet<(String, String)>,
-    /// So many of the newest releases of each package; `None`: of releases, those that were used.
+    /// Keep this number of newest releases of each package.
     pub keep_latest: Option<usize>,
-    /// What was used since; `None`: files that are of no known release, and the newest of those that are.
+    /// Keep files that were used since this time; `None`: keep files that belong to no known release.
     pub used_since: Option<Timestamp>,
-    /// Only say what would go.
+    /// Report what would be removed, without removing it.
     pub dry_run: bool,
 }
 
-/// What came of it.
+/// The result of a garbage collection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CollectReport {
-    /// Files that went, or would.
+    /// Number of removed files, or of those that would be removed.
     pub files: u64,
-    /// Bytes of them.
+    /// Size of these files in bytes.
     pub bytes: u64,
-    /// Files that stay.
+    /// Number of remaining files.
     pub left: u64,
-    /// Bytes of them.
+    /// Size of the remaining files in bytes.
     pub left_bytes: u64,
 }
 
-/// Why it could not be finished.
+/// Why a garbage collection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GcError {
-    /// The disk.
+    /// A file of the store cannot be read or removed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A cache.
+    /// A cached index cannot be read.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// Whoever has ordered it has gone.
-    #[error("nobody waits for the collection any more: give the command again to go on")]
+    /// The client disconnected.
+    #[error("the garbage collection was cancelled, because the client disconnected; run the command again to continue")]
     Abandoned,
 }
 
@@ -65,13 +65,13 @@ pub enum GcError {
 struct Stored {
     repository: usize,
     name: ArtifactName,
-    /// Place of the release among those of its package, the newest first.
+    /// Position of the release in its package, with the newest release at 0.
     rank: usize,
     digest: Sha256,
     docs: bool,
 }
 
-/// Every file of a release that an index here names.
+/// All files of releases in cached indexes.
 fn of_releases(remotes: &[Arc<RemoteRepository>]) -> Result<Vec<Stored>, GcError> {
     let mut all = Vec::new();
     for (repository, remote) in remotes.iter().enumerate() {
@@ -97,7 +97,7 @@ fn of_releases(remotes: &[Arc<RemoteRepository>]) -> Result<Vec<Stored>, GcError
     Ok(all)
 }
 
-/// Removes what no rule keeps. Blocks.
+/// Removes all files that no rule keeps. Blocks.
 pub fn run(
     store: &Store,
     remotes: &[Arc<RemoteRepository>],
@@ -126,11 +126,11 @@ pub fn run(
         if progress.done.is_multiple_of(PROGRESS_EVERY) {
             report.progress(progress);
         }
-        // Evicted since it was listed.
+        // The file was evicted after it was listed.
         let Some(length) = store.blobs.length(&digest) else { continue };
         let is_used = match (rules.used_since, store.blobs.used(&digest)) {
             (Some(since), used) => used.is_none_or(|used| used >= since),
-            // What is of no release may be an installer, or of a release whose index is on its way.
+            // A file without a release may be an installer, or its index may not be stored yet.
             (None, _) => !names.contains_key(&digest),
         };
         if kept.contains(&digest) || is_used || store.is_pinned(&digest) {
@@ -140,7 +140,7 @@ pub fn run(
         }
         if rules.dry_run {
             let name = names.get(&digest).cloned().unwrap_or_else(|| format!("blobs/{digest}"));
-            report.say_blocking(format!("would go: {name}"));
+            report.say_blocking(format!("would be removed: {name}"));
         } else {
             store.blobs.remove(&digest)?;
         }
@@ -150,7 +150,7 @@ pub fn run(
     Ok(collected)
 }
 
-/// Releases that lock files pin, in few bytes each: there may be very many.
+/// Pinned releases. There may be very many, so each takes only a few bytes.
 #[derive(Debug)]
 pub struct PinnedReleases {
     store: Arc<Store>,
@@ -159,13 +159,13 @@ pub struct PinnedReleases {
 }
 
 impl PinnedReleases {
-    /// None yet.
+    /// Creates an empty set.
     pub fn new(store: &Arc<Store>) -> Self {
         Self { store: Arc::clone(store), pins: store.pins(), releases: Vec::new() }
     }
 
-    /// Adds a release of a package of the repository `source`. `checksum`: that of the whole tarball in hexadecimal, or the
-    /// inner one; `until`: `None`: for ever.
+    /// Adds a release of a package in the repository `source`. `checksum` is the outer or inner checksum of the tarball
+    /// in hexadecimal. `until` is the time at which the pin expires; `None`: never.
     pub fn add(&mut self, (source, package): (&str, &str), checksum: &str, until: Option<Timestamp>) {
         if let Ok(checksum) = Sha256::from_hex(checksum) {
             self.releases.push((checksum, until));
@@ -175,8 +175,8 @@ impl PinnedReleases {
         }
     }
 
-    /// Keeps, as long as each pin lasts, the stored files of these releases and the indexes that list them, and lets all
-    /// others go. Blocks.
+    /// Protects the stored files of these releases, and the indexes that list them, from eviction until each pin
+    /// expires. Replaces all earlier protections. Blocks.
     pub fn hold(mut self) {
         for (checksum, until) in self.releases {
             let known: Option<InnerRecord> = record::get(&*self.store.index, &checksum.to_string());
@@ -189,23 +189,23 @@ impl PinnedReleases {
     }
 }
 
-/// What a repository takes.
+/// Disk usage of a repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepositoryUsage {
-    /// Packages whose index is here.
+    /// Number of packages with a cached index.
     pub packages: u64,
-    /// Tarballs that are here, and their bytes.
+    /// Number of cached tarballs, and their size in bytes.
     pub tarballs: (u64, u64),
-    /// Docs that are here, and their bytes.
+    /// Number of cached documentation archives, and their size in bytes.
     pub docs: (u64, u64),
-    /// The packages that take most, the largest first, with their bytes.
+    /// The largest packages with their size in bytes, in descending order.
     pub largest: Vec<(String, u64)>,
 }
 
-/// So many packages are named.
+/// Number of packages in the list of the largest.
 const LARGEST: usize = 10;
 
-/// What each of `remotes` takes. A file that two have counts for both. Blocks.
+/// Computes the disk usage of each repository. A file that belongs to two repositories counts for both. Blocks.
 pub fn shares(store: &Store, remotes: &[Arc<RemoteRepository>]) -> Result<Vec<RepositoryUsage>, GcError> {
     let mut shares: Vec<(RepositoryUsage, BTreeMap<String, u64>)> = Vec::new();
     for remote in remotes {

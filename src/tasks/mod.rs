@@ -1,4 +1,4 @@
-//! Work on the whole store, started by an administrator.
+//! Long jobs on the whole store.
 
 pub mod backup;
 pub mod bundle;

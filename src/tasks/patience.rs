@@ -1,16 +1,17 @@
-//! Work for which nobody waits at a prompt has time: it repeats what failed for a moment, waits as long as an upstream
-//! has asked for, and keeps below a rate.
+//! Retries and rate limits for background jobs: repeats requests after temporary failures, waits as long as an upstream
+//! asks for, and limits the transfer rate.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// The pauses between the tries of something that fails for a moment.
+/// Pauses between the attempts after a temporary failure.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
-/// Tries again what may be answered later; `after` says of an error how long to wait at least, `None` for one that stays.
+/// Repeats `attempt` after temporary failures. `after` returns the minimum time to wait after an error, or `None` if
+/// the error is permanent.
 pub(super) async fn again<T, E, F>(after: impl Fn(&E) -> Option<Duration>, attempt: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
@@ -26,12 +27,12 @@ where
     }
 }
 
-/// Holds transfers to a number of bytes a second, on average over all of them.
+/// Limits the average rate of all transfers together.
 #[derive(Debug)]
 pub(super) struct TransferRate {
-    /// Bytes a second; `None`: as fast as it goes.
+    /// Maximum bytes per second; `None`: no limit.
     rate: Option<u64>,
-    /// When what has been transferred would have been, at this rate.
+    /// Time at which the transfers so far would have ended at this rate.
     paid_until: Mutex<Instant>,
 }
 
@@ -40,13 +41,13 @@ impl TransferRate {
         Self { rate, paid_until: Mutex::new(Instant::now()) }
     }
 
-    /// Waits until the next transfer may begin.
+    /// Waits until the next transfer may start.
     pub(super) async fn wait(&self) {
         let until = *self.paid_until.lock();
         tokio::time::sleep_until(until).await;
     }
 
-    /// Says that so many bytes have been transferred.
+    /// Records that this number of bytes was transferred.
     pub(super) fn spent(&self, bytes: u64) {
         self.spent_at(Instant::now(), bytes);
     }
@@ -72,7 +73,7 @@ mod tests {
             pace.spent_at(began, 500);
         }
         assert_eq!(*pace.paid_until.lock() - began, Duration::from_secs(5));
-        // Time in which nothing was transferred is not made up for.
+        // Idle time does not increase the rate afterwards.
         let later = began + Duration::from_secs(60);
         pace.spent_at(later, 500);
         assert_eq!(*pace.paid_until.lock() - later, Duration::from_millis(500));

@@ -1,7 +1,8 @@
-//! `prefetch`: brings what lock files name into the store before anybody asks for it, and holds the locks' checksums
-//! against the verified indexes.
+//! `prefetch`: downloads the releases in lock files to the cache before clients request them, and compares the
+//! checksums in the lock files with the verified indexes.
 //!
-//! It asks repositories as a client would, of whatever type they are, so what it has brought is what clients get.
+//! It requests releases from repositories of any type in the same way as a client, so that clients get exactly these
+//! files.
 
 pub(super) mod closure;
 
@@ -28,22 +29,22 @@ use crate::repository::{
 };
 use crate::shutdown::{self, TaskError};
 
-/// Releases under way at one time; what goes upstream is limited by the repository's `concurrency`, too.
+/// Number of releases that are downloaded concurrently. Requests to an upstream are also limited by `concurrency`.
 const AT_ONCE: usize = 16;
 
-/// How long one answer may take to begin, retries of the repository included.
+/// Time limit for the start of an answer, including retries of the repository.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A release that is wanted, and what somebody says its checksums are.
+/// A release to download, with its checksums in the lock file.
 #[derive(Clone, Debug)]
 pub struct WantedRelease {
-    /// Where it is.
+    /// Repository of the release.
     pub repository: Repository,
-    /// Which.
+    /// Package and version.
     pub name: ArtifactName,
-    /// SHA-256 over the parts of the tarball.
+    /// SHA-256 of the parts of the tarball (inner checksum).
     pub inner: Option<Sha256>,
-    /// SHA-256 over the whole tarball.
+    /// SHA-256 of the whole tarball (outer checksum).
     pub outer: Option<Sha256>,
 }
 
@@ -53,51 +54,53 @@ impl fmt::Display for WantedRelease {
     }
 }
 
-/// What else is wanted.
+/// What to download in addition to the releases in the lock files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PrefetchExtent {
-    /// The documentation of each release, where it has some.
+    /// The documentation of each release, if it has one.
     pub docs: bool,
-    /// So many of the newest releases of each package.
+    /// This number of newest releases of each package.
     pub latest: usize,
-    /// What each release depends on: the newest release that fits, and what that depends on.
+    /// All dependencies of each release, in the newest version that meets the requirements.
     pub closure: bool,
 }
 
-/// What came of it.
+/// The result of a prefetch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefetched {
-    /// Releases that were there already.
+    /// Number of releases that were already in the cache.
     pub there: u64,
-    /// Releases that were brought.
+    /// Number of releases that were downloaded.
     pub brought: u64,
-    /// Documentation that is there or was brought.
+    /// Number of releases with documentation in the cache.
     pub docs: u64,
-    /// Bytes of tarballs and documentation that were brought.
+    /// Number of bytes that were downloaded, of tarballs and documentation.
     pub bytes: u64,
-    /// A sentence for each thing that is not there.
+    /// An error for each missing file.
     pub failed: Vec<String>,
 }
 
-/// Why something is not there.
+/// Why a file could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
     Repository(#[from] RepoError),
-    #[error("the registry's index cannot be read")]
+    #[error("cannot read the index of the package")]
     Index,
-    #[error("the lock file has the {kind} checksum {locked}, the registry has {listed}")]
+    #[error("the {kind} checksum in the lock file is {locked}, but in the registry it is {listed}")]
     Checksum { kind: &'static str, locked: Sha256, listed: Sha256 },
-    #[error("the file broke off")]
+    #[error("the download ended early")]
     Body(#[source] crate::repository::BodyError),
-    #[error("it was fetched and could not be stored: is the disk full, or storage.cache_limit too small?")]
+    #[error(
+        "the file was downloaded but not stored; check whether the disk is full or storage.cache_limit is too small"
+    )]
     NotStored,
     #[error(transparent)]
     Task(#[from] TaskError),
 }
 
 impl Failure {
-    /// When it is worth another try.
+    /// Minimum time before another attempt; `None` if it would fail again.
     fn again_after(&self) -> Option<Duration> {
         match self {
             Self::Repository(error) => error.again_after(),
@@ -107,14 +110,14 @@ impl Failure {
     }
 }
 
-/// What came of one release.
+/// The result for one release.
 struct Brought {
     there: bool,
     bytes: u64,
 }
 
-/// Brings `wanted` and what `extent` adds to it, and says what that is altogether. Ends when all is there or has failed;
-/// dropping it stops it, and what was brought stays.
+/// Downloads `wanted` and the additions of `extent`, and returns the result and the list of all releases. If the future
+/// is dropped, the prefetch stops, and downloaded files stay.
 pub async fn run(
     wanted: Vec<WantedRelease>,
     extent: PrefetchExtent,
@@ -171,8 +174,8 @@ pub async fn run(
     (outcome, whole)
 }
 
-/// Brings the index of what releases depend on and no lock file names, since it is optional: who resolves asks for it, and
-/// goes on without it.
+/// Downloads the indexes of optional dependencies that are not in the lock files. A client that resolves versions
+/// requests these indexes, but also works without them.
 async fn resolvable(all: &[WantedRelease]) {
     let mut done: BTreeSet<(RepoName, PackageName)> =
         all.iter().map(|one| (one.repository.key().clone(), one.name.package.clone())).collect();
@@ -187,13 +190,13 @@ async fn resolvable(all: &[WantedRelease]) {
                 && may_ask(&one.repository, &package).await
                 && let Err(error) = index(&one.repository, &package).await
             {
-                tracing::debug!(%package, error = &error as &dyn std::error::Error, "an index is not here");
+                tracing::debug!(%package, error = &error as &dyn std::error::Error, "cannot download the index of an optional dependency");
             }
         }
     }
 }
 
-/// Whether a repository is asked for a dependency that nobody has asked it for: no upstream is told a private name.
+/// Whether a dependency may be requested from a repository. Private names must not be sent to an upstream.
 pub(super) async fn may_ask(repository: &Repository, package: &PackageName) -> bool {
     match repository.as_remote() {
         Some(remote) => !remote.is_kept_from(package).await,
@@ -209,7 +212,7 @@ pub(super) fn grant(repository: &Repository) -> ReadGrant {
     repository.access().console()
 }
 
-/// The newest releases of every package of `wanted` that are not wanted already.
+/// The newest releases of all packages in `wanted` that are not yet in `wanted`.
 async fn newest(wanted: &[WantedRelease], count: usize, outcome: &mut Prefetched) -> Vec<WantedRelease> {
     let mut packages: Vec<(&Repository, &PackageName)> = Vec::new();
     for one in wanted {
@@ -236,7 +239,7 @@ async fn newest(wanted: &[WantedRelease], count: usize, outcome: &mut Prefetched
     more
 }
 
-/// The `count` newest versions of an index, the newest first; pre-releases count like others.
+/// The `count` newest versions in an index, newest first, including pre-releases.
 pub(super) fn newest_of(index: &PackageIndex, count: usize) -> Vec<ReleaseVersion> {
     let mut versions: Vec<ReleaseVersion> =
         index.releases.iter().filter_map(|release| release.version.parse().ok()).collect();
@@ -245,7 +248,7 @@ pub(super) fn newest_of(index: &PackageIndex, count: usize) -> Vec<ReleaseVersio
     versions
 }
 
-/// The index of a package as clients of the repository get it.
+/// The index of a package, as clients of the repository get it.
 pub(super) async fn index(repository: &Repository, package: &PackageName) -> Result<PackageIndex, Failure> {
     let resource = RegistryResource::Package(package.clone());
     let payload = payload(repository, package).await?;
@@ -255,7 +258,7 @@ pub(super) async fn index(repository: &Repository, package: &PackageName) -> Res
     }
 }
 
-/// The payload of the same.
+/// The payload of the index of a package.
 async fn payload(repository: &Repository, package: &PackageName) -> Result<Bytes, Failure> {
     let resource = RegistryResource::Package(package.clone());
     let signed_by = repository.signature();
@@ -268,10 +271,10 @@ async fn payload(repository: &Repository, package: &PackageName) -> Result<Bytes
     opened.await?.ok_or(Failure::Index)
 }
 
-/// Brings one tarball, after its checksums have been compared.
+/// Downloads one tarball, after its checksums have been compared.
 async fn tarball(wanted: &WantedRelease) -> Result<Brought, Failure> {
     let (repository, grant) = (&wanted.repository, grant(&wanted.repository));
-    // First: an index that does not list the release is asked for anew.
+    // This must be the first request, because it refreshes an index that does not list the release.
     let known = async || {
         let order = DeliveryOrder::internal(ReleaseFile::Tarball, DeliveryExtent::Head);
         let served = repository.deliver(&grant, &wanted.name, order, context()).await?;
@@ -307,12 +310,12 @@ fn same(kind: &'static str, locked: Option<Sha256>, listed: Option<Sha256>) -> R
     }
 }
 
-/// Brings the docs of a release, and says how many bytes were fetched; `None` where it has none.
+/// Downloads the docs of a release. Returns the number of downloaded bytes; `None` if the release has no docs.
 async fn docs(wanted: &WantedRelease) -> Result<Option<u64>, Failure> {
     let grant = grant(&wanted.repository);
     let order = DeliveryOrder::internal(ReleaseFile::Docs, DeliveryExtent::Whole);
     match wanted.repository.deliver(&grant, &wanted.name, order, context()).await {
-        // They are whole before they are answered.
+        // Docs are always complete before they are served.
         Ok(served) => Ok(Some(served.upstream.and(served.value.length()).unwrap_or_default())),
         Err(RepoError::NotFound) => Ok(None),
         Err(error) => Err(error.into()),

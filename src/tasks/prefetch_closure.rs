@@ -1,8 +1,9 @@
-//! `prefetch: closure` of a remote repository: what clients ask for has what it depends on brought in the background.
+//! `prefetch: closure` of a remote repository: downloads the dependencies of requested releases in the background.
 //!
-//! A tarball that is asked for brings the tarballs of its closure, an index that is asked for the indexes of it, both as
-//! `prefetch --closure` finds them. Nobody waits for it, so it is modest: few requests at a time, a bounded number of
-//! releases for each thing that was asked for, and the first failure is its end. Whoever asks next begins it anew.
+//! A request for a tarball starts the download of the tarballs of all dependencies; a request for an index starts the
+//! download of their indexes. Dependencies are found in the same way as by `prefetch --closure`. The load on the
+//! upstream is small: few concurrent requests, a limited number of releases for each request, and an end at the first
+//! failure. The next request of a client starts again.
 
 use std::sync::Arc;
 
@@ -24,10 +25,10 @@ use crate::repository::prefetch_queue::{PrefetchQueue, PrefetchRequest};
 use crate::repository::{RemoteRepository, RepoError, Repository};
 use crate::shutdown::Tasks;
 
-/// Closures that are followed at one time, each by one request after the other.
+/// Number of client requests whose dependencies are downloaded concurrently, each with one download at a time.
 const AT_ONCE: usize = 2;
 
-/// Follows what is heard until `tasks` are told to stop. What is being fetched then is whole or is not kept.
+/// Handles requests from the queue until `tasks` stop. Incomplete downloads are not kept.
 pub async fn run(heard: mpsc::Receiver<PrefetchRequest>, told: PrefetchQueue, tasks: Tasks) {
     let each = stream::unfold(heard, |mut heard| async { heard.recv().await.map(|asked| (asked, heard)) });
     let closures = each.map(|asked| warm(asked, &told)).buffer_unordered(AT_ONCE);
@@ -41,19 +42,20 @@ async fn warm(beginning: PrefetchRequest, told: &PrefetchQueue) {
     let mut found = Vec::new();
     let Err(failure) = follow(&beginning, told, &mut found).await else { return };
     told.count(&beginning, "failed");
-    // All of it: what the rest is found by would not be followed again.
+    // Forget all of them, because otherwise the next request would not find the remaining dependencies.
     for (asked, _) in &found {
         told.forget(asked);
     }
     told.forget(&beginning);
     let (repository, package) = (beginning.repository.key(), &beginning.package);
-    tracing::info!(%repository, %package, why = sentence(&failure), "what it depends on is not all here");
+    tracing::info!(%repository, %package, why = sentence(&failure), "cannot prefetch all dependencies");
 }
 
-/// Something that was found, and what that depends on.
+/// A dependency that was found, with its own dependencies.
 type FoundDependency = (PrefetchRequest, Vec<Dependency>);
 
-/// Brings what `beginning` depends on; `found` is that, in the order in which it was found, and first the beginning itself.
+/// Downloads the dependencies of `beginning`. `found` lists `beginning` and its dependencies, in the order of
+/// discovery.
 async fn follow(
     beginning: &PrefetchRequest,
     told: &PrefetchQueue,
@@ -71,7 +73,7 @@ async fn follow(
             }
             if found.len() > limits::CLOSURE {
                 told.forget(&next.0);
-                tracing::debug!(package = %beginning.package, "it depends on more than is brought at once");
+                tracing::debug!(package = %beginning.package, "stopped the prefetch: the package has too many dependencies");
                 return Ok(());
             }
             let asked = next.0.clone();
@@ -82,7 +84,7 @@ async fn follow(
     Ok(())
 }
 
-/// What the release that was asked for depends on, or the newest one where it was the index.
+/// The dependencies of the requested release, or of the newest release if the index was requested.
 async fn begin(asked: &PrefetchRequest) -> Result<Vec<Dependency>, Failure> {
     let all = releases(&Repository::Remote(Arc::clone(&asked.repository)), &asked.package).await?;
     let newest = || all.iter().max_by_key(|(version, _)| (!version.is_pre_release(), version.clone()));
@@ -93,7 +95,7 @@ async fn begin(asked: &PrefetchRequest) -> Result<Vec<Dependency>, Failure> {
     Ok(found.map(|(_, dependencies)| dependencies.clone()).unwrap_or_default())
 }
 
-/// The newest release that fits a dependency, and what that depends on. `None`: there is none to be had here.
+/// The newest release that meets a dependency, with its own dependencies. `None`: no release is available.
 async fn fitting(one: &PrefetchRequest, dependency: &Dependency) -> Result<Option<FoundDependency>, Failure> {
     let repository: &Arc<RemoteRepository> = &one.repository;
     let is_here = dependency.repository.as_deref().is_none_or(|name| name == repository.identity().name.as_str());
@@ -119,7 +121,7 @@ async fn fitting(one: &PrefetchRequest, dependency: &Dependency) -> Result<Optio
     Ok(Some((PrefetchRequest { repository: Arc::clone(repository), package, version }, dependencies)))
 }
 
-/// Brings the tarball of a release; of what was asked for by its index alone that is here by now.
+/// Downloads the tarball of a release. If only an index was requested, it is already in the cache.
 async fn bring(asked: &PrefetchRequest, told: &PrefetchQueue) -> Result<(), Failure> {
     let Some(version) = asked.version.clone() else { return Ok(()) };
     let repository = Repository::Remote(Arc::clone(&asked.repository));
@@ -129,7 +131,7 @@ async fn bring(asked: &PrefetchRequest, told: &PrefetchQueue) -> Result<(), Fail
     match asked.repository.bring(&name, release).await {
         Ok(ArtifactPlace::There(_)) => told.count(asked, "there"),
         Ok(ArtifactPlace::Brought(..)) => told.count(asked, "brought"),
-        // The registry lists it and has no checksum or no file for it: nobody can have it.
+        // The registry lists the release without a checksum or without a file, so no client can download it.
         Err(RepoError::NoChecksum { .. } | RepoError::NotFound) => {}
         Ok(ArtifactPlace::NotStored) => return Err(Failure::NotStored),
         Err(error) => return Err(error.into()),

@@ -1,64 +1,64 @@
-//! What work that takes a while tells whoever has started it.
+//! Progress reports of jobs to the client that started them.
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-/// One thing that is told.
+/// A report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// How far it is.
+    /// Progress of the job.
     Progress(Progress),
-    /// A line for the person who waits.
+    /// A line of text for the user.
     Said(String),
 }
 
-/// How far something is.
+/// Progress of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Things that are done.
+    /// Number of completed items.
     pub done: u64,
-    /// Things that there are, as far as that is known.
+    /// Number of all items, as far as it is known.
     pub total: u64,
-    /// Bytes that have been brought.
+    /// Number of transferred bytes.
     pub bytes: u64,
 }
 
-/// The way to whoever has started it, who may have gone.
+/// Sends reports to the client that started a job. The client may have disconnected.
 #[derive(Clone, Debug)]
 pub struct Reporter(mpsc::Sender<Event>);
 
-/// So many events may wait to be heard.
+/// Maximum number of reports in the queue.
 const WAITING: usize = 64;
 
 impl Reporter {
-    /// A reporter and what hears it.
+    /// Creates a reporter and its receiver.
     pub fn new() -> (Self, mpsc::Receiver<Event>) {
         let (sender, receiver) = mpsc::channel(WAITING);
         (Self(sender), receiver)
     }
 
-    /// Says how far it is; a listener that is slow misses some of these.
+    /// Reports progress. A slow receiver misses some of these reports.
     pub fn progress(&self, progress: Progress) {
         let _ = self.0.try_send(Event::Progress(progress));
     }
 
-    /// Says a line.
+    /// Sends a line of text.
     pub async fn say(&self, line: impl Into<String>) {
         let _ = self.0.send(Event::Said(line.into())).await;
     }
 
-    /// Whether whoever has started it has gone: nobody hears any more what comes of it.
+    /// Whether the client has disconnected, so that the result would be lost.
     pub fn is_abandoned(&self) -> bool {
         self.0.is_closed()
     }
 
-    /// Says a line, from a thread that may block.
+    /// Sends a line of text, from a thread that may block.
     pub fn say_blocking(&self, line: impl Into<String>) {
         let _ = self.0.blocking_send(Event::Said(line.into()));
     }
 }
 
-/// An error with the whole chain of its causes in one line.
+/// An error and its causes in one line.
 pub fn sentence(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

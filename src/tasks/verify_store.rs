@@ -1,4 +1,4 @@
-//! `verify-store`: proves everything that is cached again, by its signature or its digest.
+//! `verify-store`: verifies all files of the store again, by signature or checksum.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,62 +16,62 @@ use crate::store::slots::Area;
 use crate::store::vault::{Listed, Prefix, Vault, VaultError, VaultName};
 use crate::store::{Store, StoreError};
 
-/// One thing that was looked at.
+/// A file or resource that was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedItem {
-    /// What it is called.
+    /// Its name.
     pub subject: String,
-    /// Whether it is what it claims to be.
+    /// Whether it is valid.
     pub sound: bool,
 }
 
-/// What a scrub found.
+/// The result of a verification.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Findings {
-    /// Signed resources that verify.
+    /// Number of resources with a valid signature.
     pub resources: u64,
-    /// Files that have their digest.
+    /// Number of files with the right checksum.
     pub blobs: u64,
-    /// Entries that are not what they claim to be.
+    /// Number of damaged files and resources.
     pub damaged: u64,
-    /// Files that have no business in the store.
+    /// Number of files that do not belong to the store.
     pub strangers: u64,
-    /// How many of the two were removed.
+    /// Number of removed files of these two kinds.
     pub removed: u64,
-    /// Resources of repositories that are not configured; left alone.
+    /// Number of resources of repositories that are not configured; they are not changed.
     pub unknown: u64,
-    /// How many of the damaged are files of local repositories, of which there is no other copy; left alone.
+    /// Number of damaged files of local repositories. They are not removed, because they cannot be downloaded again.
     pub lost: u64,
 }
 
 impl Findings {
-    /// Whether something is left that a repair would remove.
+    /// Whether there are files that a repair would remove.
     pub fn needs_repair(&self) -> bool {
         self.damaged + self.strangers > self.removed + self.lost
     }
 }
 
-/// Why a scrub could not be finished.
+/// Why a verification failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ScrubError {
-    /// The disk.
+    /// A file of the store cannot be read or removed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The files of local repositories.
+    /// A file of a local repository cannot be read.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// A cache.
+    /// A cached resource cannot be read.
     #[error(transparent)]
     Cache(#[from] CacheError),
 }
 
-/// A file of local repositories that nothing names is left alone so long: a publish stores its file first.
+/// Minimum age at which an unused file of local repositories is removed: publishing stores a file before it is listed.
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// Progress of a scrub is told this often.
+/// Progress is reported after this number of files.
 const PROGRESS_EVERY: u64 = 64;
 
-/// Tells whoever waits what was seen.
+/// Reports verified items to the client.
 #[derive(Debug)]
 pub struct Telling {
     report: Reporter,
@@ -79,28 +79,28 @@ pub struct Telling {
 }
 
 impl Telling {
-    /// Begins, with so many things to look at.
+    /// Starts the report of this number of items.
     pub fn begin(report: Reporter, total: u64) -> Self {
         let progress = Progress { total, ..Progress::default() };
         report.progress(progress);
         Self { report, progress }
     }
 
-    /// Tells of one thing.
+    /// Reports one item.
     pub async fn say(&mut self, seen: VerifiedItem) {
         if let Some(line) = self.count(&seen) {
             self.report.say(line).await;
         }
     }
 
-    /// The same from a thread that may block.
+    /// Reports one item, from a thread that may block.
     pub fn say_blocking(&mut self, seen: VerifiedItem) {
         if let Some(line) = self.count(&seen) {
             self.report.say_blocking(line);
         }
     }
 
-    /// Counts it; what is to be said of it.
+    /// Counts an item. Returns a line for the user if it is damaged.
     fn count(&mut self, seen: &VerifiedItem) -> Option<String> {
         self.progress.done += 1;
         if self.progress.done.is_multiple_of(PROGRESS_EVERY) {
@@ -110,10 +110,10 @@ impl Telling {
     }
 }
 
-/// A file that a local repository has to have.
+/// A file that a local repository must have: its name and its digest.
 pub type LocalFile = (String, Sha256);
 
-/// How many things there are to look at, beside the files of local repositories.
+/// Number of items to verify, without the files of local repositories.
 pub fn count(store: &Store) -> Result<u64, ScrubError> {
     let (slots, _) = store.slots_found(Area::Registry)?;
     let (sealed, _) = store.slots_found(Area::Sealed)?;
@@ -123,8 +123,8 @@ pub fn count(store: &Store) -> Result<u64, ScrubError> {
     Ok((slots.len() + sealed.len() + lists.len() + dumps.len() + blobs.len()) as u64)
 }
 
-/// Proves every resource of `repositories` and `virtuals`, and every blob; tells `seen` of each. With `repair` what is not
-/// sound is removed, to be fetched or made again when it is wanted. Blocks.
+/// Verifies every resource of `repositories` and `virtuals`, and every cached file, and calls `seen` for each. With
+/// `repair`, damaged files are removed; they are downloaded or generated again at the next request. Blocks.
 pub fn run(
     store: &Store,
     repositories: &[Arc<RemoteRepository>],
@@ -173,19 +173,19 @@ pub fn run(
     Ok(findings)
 }
 
-/// What is to be known of the files of local repositories.
+/// The files of local repositories.
 #[derive(Clone, Debug)]
 pub struct LocalRepositories {
-    /// Files that have to be there.
+    /// Files that must exist.
     pub own: Vec<LocalFile>,
-    /// Files that something names.
+    /// Files that are in use.
     pub named: BTreeSet<Sha256>,
-    /// Which time it is.
+    /// Current time.
     pub now: Timestamp,
 }
 
-/// Proves every file that local repositories have to have, and finds those that nothing names, such as a publish leaves
-/// that came to nothing; says of each what it is, and gives the latter. Removes nothing.
+/// Verifies every file that local repositories must have, and finds unused files, which a failed publish can leave.
+/// Reports each file, and returns the unused ones. Removes nothing.
 pub async fn run_local(
     vault: &dyn Vault,
     local: &LocalRepositories,
@@ -208,16 +208,14 @@ pub async fn run_local(
     while let Some(listed) = files.try_next().await? {
         let Listed::File(VaultName::Digest(digest)) = listed else { continue };
         if !local.named.contains(&digest) && is_orphan(vault, digest, local.now).await? {
-            telling
-                .say(VerifiedItem { subject: format!("local/blobs/{digest}, which nothing names"), sound: false })
-                .await;
+            telling.say(VerifiedItem { subject: format!("local/blobs/{digest} (not in use)"), sound: false }).await;
             orphans.push(digest);
         }
     }
     Ok(orphans)
 }
 
-/// Whether a file that nothing names is old enough to be of no publish that is under way.
+/// Whether an unused file is too old to belong to an active publish.
 pub async fn is_orphan(vault: &dyn Vault, digest: Sha256, now: Timestamp) -> Result<bool, VaultError> {
     Ok(vault.stat(digest.into()).await?.is_some_and(|stat| now.since(stat.used) > ORPHAN_AGE))
 }
@@ -229,7 +227,7 @@ fn check_blob(
     findings: &mut Findings,
     seen: &mut dyn FnMut(VerifiedItem),
 ) -> Result<(), ScrubError> {
-    // Evicted since it was listed: nothing to say.
+    // The file was evicted after it was listed.
     let Some(sound) = store.blobs.check(digest)? else { return Ok(()) };
     let tally = if sound { &mut findings.blobs } else { &mut findings.damaged };
     *tally += 1;

@@ -1,7 +1,7 @@
-//! The access log: one line a request, written straight into the log's buffer.
+//! The access log: one line for each request, written directly to the buffer of the log.
 //!
-//! These lines come by the ten thousand a second. Going through the general machinery of events costs more than
-//! answering from memory does, so this one line is put together by hand, in the two forms that all other lines have.
+//! There can be tens of thousands of these lines per second. `tracing` events would cost more time than an answer from
+//! memory, so this module formats the lines itself, in the same text and JSON formats as all other lines.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -9,16 +9,16 @@ use std::net::IpAddr;
 use super::logging::{Format, Logging};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 
-/// What is written down about a request. `-` stands for what there is none of.
+/// The fields of an access line. `-` means that there is no value.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessLine<'a> {
-    /// As in the header `x-request-id`.
+    /// Id of the request, as in the header `x-request-id`.
     pub request_id: u64,
-    /// Who asked.
+    /// IP address of the client.
     pub client: IpAddr,
     /// HTTP method.
     pub method: &'a str,
-    /// Path as it came, cut where it is long.
+    /// Path as the client sent it, shortened if it is long.
     pub path: &'a str,
     /// Repository key.
     pub repository: &'a str,
@@ -26,23 +26,23 @@ pub struct AccessLine<'a> {
     pub package: &'a str,
     /// Version.
     pub version: &'a str,
-    /// HTTP status; 499 where the client left before there was one.
+    /// HTTP status; 499 if the client disconnected before the response.
     pub status: u16,
-    /// What the cache did.
+    /// Cache status.
     pub cache: &'static str,
-    /// Why, where it has a reason.
+    /// Reason of the cache status, if any.
     pub reason: &'static str,
-    /// Milliseconds that the upstream was waited for.
+    /// Time spent waiting for the upstream, in milliseconds.
     pub upstream_ms: u64,
-    /// Milliseconds from the request to the end of its body.
+    /// Time from the request to the end of the response body, in milliseconds.
     pub ms: u64,
-    /// Bytes of the body that were handed to the connection.
+    /// Number of body bytes that were passed to the connection.
     pub bytes: u64,
     /// `ok`, `client_left` or `cut`.
     pub outcome: &'static str,
 }
 
-/// The date and time to the second, as long as the second lasts.
+/// The formatted date and time of the current second, cached until the second ends.
 #[derive(Debug, Default)]
 pub(super) struct Second {
     at: u64,
@@ -50,13 +50,13 @@ pub(super) struct Second {
 }
 
 impl Second {
-    /// `2026-11-22T05:23:03.492Z`
+    /// Writes the time to `line`, as `2026-11-22T05:23:03.492Z`.
     fn write(&mut self, now: Timestamp, line: &mut Vec<u8>) {
         if self.at != now.as_secs() || self.text.is_empty() {
             self.at = now.as_secs();
             self.text.clear();
             let _ = write!(self.text, "{now}");
-            // Without the final Z, before which the milliseconds go.
+            // Remove the final Z, because the milliseconds come before it.
             self.text.pop();
         }
         line.extend_from_slice(self.text.as_bytes());
@@ -70,7 +70,7 @@ impl Second {
 }
 
 impl Logging {
-    /// Writes the line of a request, at level info.
+    /// Writes the access line of a request, at level info.
     pub fn access(&self, access: &AccessLine<'_>) {
         if self.writes_access() {
             let now = SystemClock.now();
@@ -79,7 +79,7 @@ impl Logging {
     }
 }
 
-/// The name of a field with what stands around it, so that it is copied in one piece.
+/// The name of a field with its punctuation, so that both are copied at once.
 struct Name {
     text: &'static str,
     json: &'static str,
@@ -152,7 +152,7 @@ impl Fields<'_> {
         self.name(name);
         self.quote();
         let mut digits = [0_u8; 16];
-        // Sixteen digits always hold eight bytes.
+        // This cannot fail: eight bytes are sixteen digits.
         let _ = hex::encode_to_slice(id.to_be_bytes(), &mut digits);
         self.line.extend_from_slice(&digits);
         self.quote();
@@ -181,14 +181,14 @@ impl Fields<'_> {
         self.quote();
     }
 
-    /// Quotation marks belong to JSON; in text nothing but a strange path needs any.
+    /// Writes a quotation mark in JSON. In text, only values with special characters are quoted.
     fn quote(&mut self) {
         if self.json {
             self.line.push(b'"');
         }
     }
 
-    /// A word of ours, which needs no escapes.
+    /// Writes a fixed word of the program, which needs no escapes.
     fn word(&mut self, name: &Name, word: &'static str) {
         self.name(name);
         self.quote();
@@ -196,17 +196,17 @@ impl Fields<'_> {
         self.quote();
     }
 
-    /// Text from a client: in both forms it cannot end its field or its line.
+    /// Writes text from a client. It is escaped in both formats, so that it cannot end its field or its line.
     fn text(&mut self, name: &Name, text: &str) {
         self.name(name);
         let is_plain = |byte: u8| (b'!'..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\');
-        // Without an early end, which would make it a branch for each byte.
+        // `fold` instead of `all`: an early exit would need a branch for each byte.
         if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
             self.quote();
             self.raw(text);
             self.quote();
         } else {
-            // The string syntax of JSON; a string always has a JSON form.
+            // Both formats use JSON strings. Every string can be converted to JSON.
             self.line.extend_from_slice(&serde_json::to_vec(text).unwrap_or_default());
         }
     }

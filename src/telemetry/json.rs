@@ -1,5 +1,5 @@
-//! Events as JSON, one object a line. The formatter that comes with tracing writes of an error its first sentence alone;
-//! here everything that caused it follows, as it does in the log for people.
+//! Formats events as JSON, one object per line. The formatter of `tracing` writes only the outermost error; this one
+//! also writes its causes, as in the text format.
 
 use std::error::Error;
 use std::fmt;
@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes time, level, the fields of the event, and where in the program it comes from.
+/// Writes the time, the level, the fields and the target of an event.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JsonLines;
 
@@ -37,7 +37,7 @@ where
     }
 }
 
-/// Fields in the order in which they were written.
+/// Fields in their order in the event.
 struct Fields(Vec<(&'static str, Value)>);
 
 impl Fields {

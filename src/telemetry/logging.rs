@@ -1,8 +1,7 @@
-//! The log: `tracing` events as text or JSON on standard error, one line each, through a buffer.
+//! The log: writes `tracing` events as text or JSON to standard error, one line each, through a buffer.
 //!
-//! Access lines come by the ten thousand a second, so a line costs a copy into memory and the file descriptor sees
-//! large writes. Whatever is a warning or worse is written at once, and a thread writes the rest every
-//! [`FLUSH_EVERY`], so that nothing waits long.
+//! There can be tens of thousands of access lines per second, so lines are copied to a buffer, which is written in
+//! large blocks. Warnings and errors are written at once. A thread writes the rest every [`FLUSH_EVERY`].
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -20,18 +19,18 @@ use tracing_subscriber::{Layer, Registry, reload};
 use super::access::Second;
 use super::json::JsonLines;
 
-/// The longest that a line of level info or below waits in the buffer.
+/// Maximum time that a line of level info or below stays in the buffer.
 pub const FLUSH_EVERY: Duration = Duration::from_millis(500);
 
-/// The buffer is written when it holds this many bytes.
+/// The buffer is written when it contains this number of bytes.
 const FLUSH_BYTES: usize = 64 * 1024;
 
-/// How lines look.
+/// The format of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -45,8 +44,8 @@ pub struct Logging {
 }
 
 impl Logging {
-    /// Installs the log for the whole process and starts its flushing thread. A second call keeps the first log and
-    /// says so by an error.
+    /// Installs the log for the whole process and starts its flushing thread. A second call returns an error and keeps
+    /// the first log.
     pub fn start(format: Format, level: LevelFilter) -> Result<Self, tracing_subscriber::util::TryInitError> {
         let buffer = Buffer { bytes: Vec::with_capacity(FLUSH_BYTES * 2), second: Second::default() };
         let sink = Arc::new(Sink { buffer: Mutex::new(buffer) });
@@ -67,15 +66,18 @@ impl Logging {
                     std::thread::sleep(FLUSH_EVERY);
                 }
             })
-            .map_or_else(|error| tracing::warn!(%error, "log lines are written late: no thread to flush them"), drop);
+            .map_or_else(
+                |error| tracing::warn!(%error, "cannot start the thread that writes the log: lines may be delayed"),
+                drop,
+            );
         Ok(Self { level: handle, format, access: Arc::new(AtomicBool::new(level >= LevelFilter::INFO)), sink })
     }
 
-    /// Changes the level from now on.
+    /// Changes the level.
     pub fn set_level(&self, level: LevelFilter) {
         self.access.store(level >= LevelFilter::INFO, Ordering::Relaxed);
         if let Err(error) = self.level.reload(level) {
-            tracing::warn!(%error, "the log level could not be changed");
+            tracing::warn!(%error, "cannot change the log level");
         }
     }
 
@@ -83,7 +85,7 @@ impl Logging {
         self.access.load(Ordering::Relaxed)
     }
 
-    /// Lets `compose` add a line to the buffer.
+    /// Calls `compose` to add a line to the buffer.
     pub(super) fn append(&self, compose: impl FnOnce(Format, &mut Vec<u8>, &mut Second)) {
         let mut buffer = self.sink.buffer.lock();
         let Buffer { bytes, second } = &mut *buffer;
@@ -93,7 +95,7 @@ impl Logging {
         }
     }
 
-    /// Writes what is in the buffer.
+    /// Writes the buffer.
     pub fn flush(&self) {
         self.sink.flush();
     }
@@ -117,7 +119,7 @@ impl Sink {
 }
 
 fn write_out(buffer: &mut Vec<u8>) {
-    // A log that cannot be written has nobody to be reported to.
+    // If the log cannot be written, the failure cannot be reported anywhere.
     let _ = io::stderr().lock().write_all(buffer);
     buffer.clear();
 }

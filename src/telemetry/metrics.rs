@@ -1,7 +1,7 @@
-//! What is counted, by the names that go out at `/metrics`.
+//! The metrics of the program, with their names at `/metrics`.
 //!
-//! Every label has a small, fixed set of values: repository keys come from the configuration, the rest are words of
-//! this program. Nothing a client sends becomes a label.
+//! Every label has a small, fixed set of values: repository keys come from the configuration, all other values are
+//! constants of the program. Text from clients is never a label.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl EncodeLabelValue for Word {
 }
 
 impl Word {
-    /// `-`
+    /// The value `-`, which means that there is none.
     pub fn none() -> Self {
         static NONE: std::sync::LazyLock<Arc<str>> = std::sync::LazyLock::new(|| Arc::from("-"));
         Self(Arc::clone(&NONE))
@@ -51,16 +51,16 @@ pub struct RequestLabels {
     pub cache: &'static str,
 }
 
-/// Labels of something that happened to a repository for a reason.
+/// Labels of an event of a repository with a reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReasonLabels {
     /// Repository key.
     pub repository: Word,
-    /// What happened or why, a stable word.
+    /// Name of the event or of its reason; stable across versions.
     pub reason: &'static str,
 }
 
-/// A label set with the repository alone.
+/// A label set with only the repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RepositoryLabels {
     /// Repository key.
@@ -74,7 +74,8 @@ struct BuildLabels {
 
 type Seconds = Family<RequestKind, Histogram, fn() -> Histogram>;
 
-/// Labels of request durations: fewer than those of the counter, since each is a dozen series.
+/// Labels of request durations. There are fewer than for the counter, because each set of labels creates a dozen time
+/// series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestKind {
     /// Kind of resource.
@@ -83,17 +84,17 @@ pub struct RequestKind {
     pub cache: &'static str,
 }
 
-/// All of the program's metrics; cheap to share behind an [`Arc`].
+/// All metrics of the program. Share them with an [`Arc`].
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     /// Requests answered on the public listener.
     pub requests: Family<RequestLabels, Counter>,
-    /// From the request to the end of its body.
+    /// Time from the request to the end of the response body.
     pub request_seconds: Seconds,
-    /// Bytes of response bodies handed to connections.
+    /// Bytes of response bodies that were passed to connections.
     pub sent_bytes: Counter,
-    /// Requests whose connection ended before their body did.
+    /// Requests whose connection ended before the end of the response body.
     pub aborted: Counter,
     /// Open client connections.
     pub connections: Gauge,
@@ -101,43 +102,43 @@ pub struct Metrics {
     pub upstream_requests: Family<ReasonLabels, Counter>,
     /// Bytes received from upstreams.
     pub upstream_bytes: Family<RepositoryLabels, Counter>,
-    /// What an upstream sent and did not verify, by reason.
+    /// Resources from an upstream that failed verification, by reason.
     pub untrusted: Family<ReasonLabels, Counter>,
     /// Stale answers, by reason.
     pub stale: Family<ReasonLabels, Counter>,
-    /// Checksum changes, removals and rollbacks seen upstream.
+    /// Checksum changes, removals and rollbacks in upstream registries.
     pub upstream_changes: Family<ReasonLabels, Counter>,
-    /// Releases that were asked for and that a policy holds, by rule.
+    /// Requests for releases that a policy holds, by rule.
     pub policy_denied: Family<ReasonLabels, Counter>,
-    /// Releases that were delivered and that a policy would hold if it were enforced, by rule.
+    /// Deliveries of releases that a policy in dry run would hold, by rule.
     pub policy_would_deny: Family<ReasonLabels, Counter>,
-    /// Looks at upstreams' dumps of advisories, by outcome.
+    /// Refreshes of advisory dumps, by outcome.
     pub advisory_refreshes: Family<ReasonLabels, Counter>,
-    /// Advisories of the dump that counts now, where it is fetched.
+    /// Number of advisories in the active dump, for dumps that are downloaded.
     pub advisories: Family<RepositoryLabels, Gauge>,
-    /// Packages that lists do not show because the policy has not looked at them yet.
+    /// Packages that are not listed because the policy has not evaluated them yet.
     pub policy_unevaluated: Family<RepositoryLabels, Gauge>,
-    /// Requests that the fetch log could not count.
+    /// Requests that are missing from the fetch log.
     pub fetch_log_dropped: Counter,
     /// Cache entries dropped because they were damaged.
     pub damaged: Family<ReasonLabels, Counter>,
-    /// Releases that were to be brought because something that depends on them was asked for, by outcome.
+    /// Prefetched dependencies of requested releases, by outcome.
     pub warmed: Family<ReasonLabels, Counter>,
-    /// Bytes of cached files.
+    /// Size of the cached files in bytes.
     pub cache_bytes: Gauge,
-    /// Files evicted to stay below the limit.
+    /// Files that were evicted to stay below the cache limit.
     pub evicted: Counter,
-    /// Fills that went on without storing, by reason.
+    /// Downloads that were served without storing them, by reason.
     pub bypassed: Family<ReasonLabels, Counter>,
-    /// Tarballs being fetched now.
+    /// Active downloads of tarballs.
     pub fills: Gauge,
-    /// Whether the upstream is asked at all now (0: assumed offline or rate limited).
+    /// Whether requests are sent to the upstream at present (0: assumed offline, or rate limited).
     pub upstream_up: Family<RepositoryLabels, Gauge>,
-    /// Resources signed with a key of ours.
+    /// Resources that were signed with a key of this server.
     pub sealed: Family<RepositoryLabels, Counter>,
     /// Reloads of the configuration, by outcome.
     pub reloads: Family<ReasonLabels, Counter>,
-    /// Whether the last reload was taken (1) or refused (0).
+    /// Whether the last reload succeeded (1) or failed (0).
     pub config_current: Gauge<f64, AtomicU64>,
 }
 
@@ -146,7 +147,7 @@ fn duration_histogram() -> Histogram {
 }
 
 impl Metrics {
-    /// A fresh set, all zero.
+    /// Creates all metrics with the value zero.
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("hexkeep"),
@@ -188,55 +189,63 @@ impl Metrics {
         let r = &mut self.registry;
         r.register("build_info", "The running version", build);
         r.register("requests", "Requests answered on the public listener", self.requests.clone());
-        r.register("request_seconds", "From the request to the end of its body", self.request_seconds.clone());
-        r.register("sent_bytes", "Bytes of response bodies handed to connections", self.sent_bytes.clone());
-        r.register("aborted", "Requests whose connection ended before their body did", self.aborted.clone());
+        r.register(
+            "request_seconds",
+            "Time from the request to the end of the response body",
+            self.request_seconds.clone(),
+        );
+        r.register("sent_bytes", "Bytes of response bodies that were passed to connections", self.sent_bytes.clone());
+        r.register(
+            "aborted",
+            "Requests whose connection ended before the end of the response body",
+            self.aborted.clone(),
+        );
         r.register("connections", "Open client connections", self.connections.clone());
         r.register("upstream_requests", "Requests sent upstream, by outcome", self.upstream_requests.clone());
         r.register("upstream_bytes", "Bytes received from upstreams", self.upstream_bytes.clone());
-        r.register("untrusted", "What an upstream sent and did not verify, by reason", self.untrusted.clone());
+        r.register(
+            "untrusted",
+            "Resources from an upstream that failed verification, by reason",
+            self.untrusted.clone(),
+        );
         r.register("stale", "Stale answers, by reason", self.stale.clone());
         r.register(
             "upstream_changes",
-            "Checksum changes, removals and rollbacks seen upstream",
+            "Checksum changes, removals and rollbacks in upstream registries",
             self.upstream_changes.clone(),
         );
-        r.register("policy_denied", "Releases asked for that a policy holds, by rule", self.policy_denied.clone());
+        r.register("policy_denied", "Requests for releases that a policy holds, by rule", self.policy_denied.clone());
         r.register(
             "policy_would_deny",
-            "Releases delivered that a policy in dry run would hold, by rule",
+            "Deliveries of releases that a policy in dry run would hold, by rule",
             self.policy_would_deny.clone(),
         );
+        r.register("advisory_refreshes", "Refreshes of advisory dumps, by outcome", self.advisory_refreshes.clone());
         r.register(
-            "advisory_refreshes",
-            "Looks at the dump of advisories that a repository fetches, by outcome",
-            self.advisory_refreshes.clone(),
+            "advisories",
+            "Number of advisories in the dump that a repository has downloaded",
+            self.advisories.clone(),
         );
-        r.register("advisories", "Advisories of the dump that a repository has fetched", self.advisories.clone());
         r.register(
             "policy_unevaluated",
-            "Packages that lists do not show because the policy has not looked at them yet",
+            "Packages that are not listed because the policy has not evaluated them yet",
             self.policy_unevaluated.clone(),
         );
         r.register(
             "fetch_log_dropped",
-            "Requests that are not in the fetch log, because too many were to be counted at one time",
+            "Requests that are missing from the fetch log, because there were too many at one time",
             self.fetch_log_dropped.clone(),
         );
-        r.register("damaged", "Cache entries dropped because they were damaged", self.damaged.clone());
-        r.register(
-            "warmed",
-            "Releases to be brought because something that depends on them was asked for, by outcome",
-            self.warmed.clone(),
-        );
-        r.register("cache_bytes", "Bytes of cached files", self.cache_bytes.clone());
-        r.register("evicted", "Files evicted to stay below the limit", self.evicted.clone());
-        r.register("bypassed", "Fills that went on without storing, by reason", self.bypassed.clone());
-        r.register("fills", "Tarballs being fetched now", self.fills.clone());
-        r.register("upstream_up", "Whether the upstream is asked at all now", self.upstream_up.clone());
-        r.register("sealed", "Resources signed with a key of ours", self.sealed.clone());
+        r.register("damaged", "Cache entries removed because they were damaged", self.damaged.clone());
+        r.register("warmed", "Prefetched dependencies of requested releases, by outcome", self.warmed.clone());
+        r.register("cache_bytes", "Size of the cached files in bytes", self.cache_bytes.clone());
+        r.register("evicted", "Files evicted to stay below the cache limit", self.evicted.clone());
+        r.register("bypassed", "Downloads that were served without storing them, by reason", self.bypassed.clone());
+        r.register("fills", "Active downloads of tarballs", self.fills.clone());
+        r.register("upstream_up", "Whether requests are sent to the upstream at present", self.upstream_up.clone());
+        r.register("sealed", "Resources signed with a key of this server", self.sealed.clone());
         r.register("reloads", "Reloads of the configuration, by outcome", self.reloads.clone());
-        r.register("config_current", "Whether the last reload was taken", self.config_current.clone());
+        r.register("config_current", "Whether the last reload succeeded", self.config_current.clone());
     }
 
     /// The OpenMetrics text of all metrics.

@@ -142,7 +142,7 @@ fn a_second_factor_is_set_up_from_the_terminal() {
         let lines: Vec<&str> = begun.stdout.lines().collect();
         let [secret, url] = lines[..] else { panic!("not a secret and a URL: {begun:?}") };
         assert!(url.starts_with("otpauth://totp/") && url.contains(secret), "{url}");
-        assert!(begun.stderr.contains("hexkeep user totp root --code CODE"), "{begun:?}");
+        assert!(begun.stderr.contains("to confirm, run: hexkeep user totp root --code CODE"), "{begun:?}");
 
         let wrong = home.run(&["user", "totp", "root", "--code", "000000x"]);
         assert_eq!((wrong.code, wrong.stderr.as_str()), (1, "hexkeep: the code of the second factor is wrong\n"));
@@ -152,7 +152,7 @@ fn a_second_factor_is_set_up_from_the_terminal() {
         let off = home.run(&["user", "totp-off", "root"]);
         assert_eq!(
             (off.code, off.stderr.as_str()),
-            (0, "turned off the second factor of root\n"),
+            (0, "turned off two-factor authentication for root\n"),
             "running: {running}"
         );
         assert_eq!(home.run(&["user", "totp", "nobody"]).code, 1);

@@ -80,7 +80,7 @@ async fn what_comes_back_is_what_was_there() {
         assert_eq!((saved.code, saved.stderr.as_str()), (0, ""), "{story}: {saved:?}");
         assert_eq!(fs::metadata(home.path("saved.tar")).unwrap().permissions().mode() & 0o777, 0o600, "it has keys");
         let again = home.run(&["backup", "saved.tar"]);
-        assert!(again.code == 1 && again.stderr.contains("is there already; name a new file"), "{story}: {again:?}");
+        assert!(again.code == 1 && again.stderr.contains("already exists; choose a new file"), "{story}: {again:?}");
         assert_eq!(fs::read_dir(home.data().join("tmp")).unwrap().count(), 0, "{story}: nothing is left");
         drop(daemon);
 
@@ -112,22 +112,26 @@ async fn what_is_no_whole_backup_touches_nothing() {
     let mut later = good.clone();
     later[512..512 + other_head.len()].copy_from_slice(other_head.as_bytes());
     for (story, bytes, sentence) in [
-        ("empty", Vec::new(), "this is no backup of hexkeep"),
-        ("another file", b"hello, this is a text".repeat(100), "this is no backup of hexkeep"),
-        ("half", good[..good.len() / 2].to_vec(), "the backup is not whole"),
-        ("without its list", good[..good.len() - 2048].to_vec(), "the backup is not whole"),
-        ("flipped", flipped, "in the backup is not what its list says"),
+        ("empty", Vec::new(), "the file is not a backup of hexkeep"),
+        ("another file", b"hello, this is a text".repeat(100), "the file is not a backup of hexkeep"),
+        ("half", good[..good.len() / 2].to_vec(), "the backup is incomplete"),
+        ("without its list", good[..good.len() - 2048].to_vec(), "the backup is incomplete"),
+        ("flipped", flipped, "does not match its checksum"),
         ("later", later, "the backup has the format 7"),
-        ("more behind it", [&good[..], b"x"].concat(), "the backup has something behind its end"),
-        ("another archive behind it", [&good[..], &good[..]].concat(), "the backup has something behind its end"),
-        ("without its last block", good[..good.len() - 512].to_vec(), "the backup is not whole"),
+        ("more behind it", [&good[..], b"x"].concat(), "the backup is invalid: there is data after its end"),
+        (
+            "another archive behind it",
+            [&good[..], &good[..]].concat(),
+            "the backup is invalid: there is data after its end",
+        ),
+        ("without its last block", good[..good.len() - 512].to_vec(), "the backup is incomplete"),
         (
             "something in its last block",
             [&good[..good.len() - 1], b"x"].concat(),
-            "the backup has something behind its end",
+            "the backup is invalid: there is data after its end",
         ),
-        ("escape", with_path(&good, "../evil"), "the backup has a file `../evil` that no backup has"),
-        ("absolute", with_path(&good, "/etc/evil"), "that no backup has"),
+        ("escape", with_path(&good, "../evil"), "the backup is invalid: it contains the unexpected file `../evil`"),
+        ("absolute", with_path(&good, "/etc/evil"), "the backup is invalid: it contains the unexpected file"),
     ] {
         let other = Home::new(CONFIG);
         fs::write(other.path("saved.tar"), bytes).unwrap();
@@ -224,7 +228,7 @@ async fn a_full_disk_leaves_no_backup() {
     hub.disk.fill_up_after(1000);
     let (code, stdout, stderr) = hub.command(&["backup", file.to_str().unwrap()]).await;
     assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
-    assert!(stderr.contains("the backup cannot be read or written"), "{stderr}");
+    assert!(stderr.contains("cannot read or write the backup"), "{stderr}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     hub.disk.heal();
     assert_eq!(hub.command(&["backup", file.to_str().unwrap()]).await.0, 0);

@@ -124,7 +124,7 @@ fn help_reads_well() {
 #[test]
 fn a_good_configuration_is_called_good() {
     let home = Home::new("");
-    let good = "the configuration is good: 1 repository, default `hexpm`\n";
+    let good = "the configuration is valid: 1 repository, default repository `hexpm`\n";
     for args in
         [&["check-config"][..], &["check-config", "hexkeep.yaml"], &["--config", "hexkeep.yaml", "check-config"]]
     {
@@ -258,12 +258,15 @@ async fn public_key_prints_what_clients_verify_with() {
     assert_eq!(one_key(&site.home.run(&["public-key", "hexpm"])), theirs, "running");
     assert_eq!(site.home.run(&["public-key", "hexpm"]).stdout.as_bytes(), site.get(&daemon, "/public_key").await.1);
     let listed = site.home.run(&["public-key", "hexpm", "--list"]);
-    assert_eq!(listed, said(0, &format!("upstream\t{}\tin force\n", theirs.fingerprint()), ""));
+    assert_eq!(listed, said(0, &format!("upstream\t{}\tactive\n", theirs.fingerprint()), ""));
     let mut daemon = Some(daemon);
     for at in ["running", "at rest"] {
         let unknown = site.home.run(&["public-key", "nobody"]);
         assert_eq!((unknown.code, unknown.stdout.as_str()), (1, ""), "{at}");
-        assert_eq!(unknown.stderr, "hexkeep: there is no repository `nobody`; configured are: hexpm\n", "{at}");
+        assert_eq!(
+            unknown.stderr, "hexkeep: there is no repository `nobody`; the configured repositories are: hexpm\n",
+            "{at}"
+        );
         if let Some(daemon) = daemon.take() {
             assert_eq!(daemon.stop().0, Some(0));
         }
@@ -287,7 +290,7 @@ async fn a_key_of_ours_is_made_once_and_listed_by_its_id() {
     let daemon = site.home.serve();
     assert_eq!(site.home.run(&["public-key", "hexpm"]).stdout, first.stdout, "the same, running");
     assert_eq!(site.get(&daemon, "/public_key").await.1, first.stdout.as_bytes());
-    let list = format!("k1\t{}\tin force\nold\t{}\n", own.fingerprint(), old.fingerprint());
+    let list = format!("k1\t{}\tactive\nold\t{}\n", own.fingerprint(), old.fingerprint());
     assert_eq!(site.home.run(&["public-key", "hexpm", "--list"]), said(0, &list, ""));
     assert_eq!(one_key(&site.home.run(&["public-key", "hexpm", "--id", "old"])), old);
     let unknown = site.home.run(&["public-key", "hexpm", "--id", "k9"]);
@@ -300,8 +303,8 @@ async fn a_key_of_ours_is_made_once_and_listed_by_its_id() {
 
 fn removed(resources: usize, tarballs: usize, docs: usize) -> Said {
     let text = format!(
-        "removed {resources} registry resources, {tarballs} tarballs and {docs} docs; they are fetched again when they \
-         are wanted\n"
+        "removed {resources} registry resources, {tarballs} tarballs and {docs} docs; they are downloaded again at the \
+         next request\n"
     );
     said(0, &text, "")
 }
@@ -370,7 +373,7 @@ async fn purge_says_what_it_does_not_understand() {
     let mut daemon = Some(site.home.serve());
     for at in ["running", "at rest"] {
         for (args, word) in [
-            (&["purge", "nobody"][..], "no repository `nobody`; configured are: hexpm"),
+            (&["purge", "nobody"][..], "no repository `nobody`; the configured repositories are: hexpm"),
             (&["purge", "hexpm", "Not-A-Name"], "package name"),
             (&["purge", "hexpm", "jason", "one"], "version"),
         ] {
@@ -392,7 +395,7 @@ async fn purge_says_what_it_does_not_understand() {
 async fn reload_takes_a_change() {
     let site = Site::new().await;
     let daemon = site.home.serve();
-    assert_eq!(site.home.run(&["reload"]), said(0, "nothing has changed\n", ""));
+    assert_eq!(site.home.run(&["reload"]), said(0, "the configuration has not changed\n", ""));
     assert_eq!(site.get(&daemon, "/repos/acme/public_key").await.0, 404);
     let acme =
         format!("  acme: {{ type: remote, url: \"{}/repos/acme\", public_key: registry.pem }}\n", site.upstream.url());
@@ -400,14 +403,14 @@ async fn reload_takes_a_change() {
     site.home.write("hexkeep.yaml", &format!("{config}{acme}").replace("format: json", "format: json, level: warn"));
     let reloaded = site.home.run(&["reload"]);
     assert_eq!((reloaded.code, reloaded.stderr.as_str()), (0, ""));
-    let changes = "repository `acme` is new\nrepository `hexpm` has changed\nlog.level has changed\n";
+    let changes = "repository `acme` was added\nrepository `hexpm` has changed\nlog.level has changed\n";
     assert_eq!(reloaded.stdout, changes);
     assert_eq!(site.get(&daemon, "/repos/acme/public_key").await.0, 200);
     assert_eq!(site.get(&daemon, "/packages/jason").await.0, 404, "excluded from now on");
     assert_eq!(site.get(&daemon, "/packages/plug").await.0, 200);
     site.reconfigure("");
     let back = site.home.run(&["reload"]);
-    assert!(back.stdout.contains("repository `acme` is gone"), "{back:?}");
+    assert!(back.stdout.contains("repository `acme` was removed"), "{back:?}");
     assert_eq!(site.get(&daemon, "/repos/acme/public_key").await.0, 404);
     assert_eq!(site.get(&daemon, "/packages/jason").await.0, 200);
 }
@@ -449,7 +452,7 @@ async fn sighup_is_a_reload() {
     eventually("the change is taken", async || site.get(&daemon, "/packages/jason").await.0 == 404).await;
     site.home.write("hexkeep.yaml", "nonsense: true\n");
     daemon.signal(Signal::HUP);
-    daemon.await_log("the old one stays in force");
+    daemon.await_log("the old configuration stays active");
     assert!(daemon.log().contains("hexkeep.yaml:1:1: nonsense"), "{}", daemon.log());
     assert_eq!(site.get(&daemon, "/packages/plug").await.0, 200);
     site.home.write("hexkeep.yaml", &Home::config(&site.upstream.url(), "").replace("path: data", "path: elsewhere"));
@@ -457,7 +460,7 @@ async fn sighup_is_a_reload() {
     daemon.await_log("storage.path");
     let refused = site.home.run(&["reload"]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.stderr.contains("elsewhere") && refused.stderr.contains("storage.path cannot"), "{refused:?}");
+    assert!(refused.stderr.contains("elsewhere") && refused.stderr.contains("storage.path was changed"), "{refused:?}");
     assert!(!site.home.path("elsewhere").exists());
     assert_eq!(daemon.stop().0, Some(0));
 }
@@ -508,22 +511,22 @@ async fn verify_store_proves_repairs_and_says_by_its_code_what_it_found() {
         if !running {
             assert_eq!(daemon.take().unwrap().stop().0, Some(0));
         }
-        let sound = "3 resources and 4 files are sound; 0 damaged, 0 out of place, 0 removed\n";
+        let sound = "3 registry resources and 4 files are valid; 0 damaged, 0 unexpected, 0 removed\n";
         assert_eq!(site.home.run(&["verify-store"]), said(0, sound, ""), "running: {running}");
 
         assert_eq!(damage(&site.home.data().join("blobs")), 4);
         assert_eq!(damage(&site.home.data().join("registry")), 3);
         let found = site.home.run(&["verify-store"]);
         assert_eq!(found.code, 1, "running: {running}: {found:?}");
-        assert!(found.stdout.starts_with("0 resources and 0 files are sound; 7 damaged"), "{}", found.stdout);
+        assert!(found.stdout.starts_with("0 registry resources and 0 files are valid; 7 damaged"), "{}", found.stdout);
         assert!(found.stdout.contains(" 0 removed"), "it only looked: {}", found.stdout);
         assert_eq!(found.stderr.matches("damaged: ").count(), 7, "{}", found.stderr);
         assert!(found.stderr.contains("damaged: hexpm/packages/jason") && found.stderr.contains("--repair"));
 
         let repaired = site.home.run(&["verify-store", "--repair"]);
         assert_eq!(repaired.code, 0, "running: {running}: {repaired:?}");
-        assert!(repaired.stdout.contains("7 damaged, 0 out of place, 7 removed"), "{}", repaired.stdout);
-        let empty = "0 resources and 0 files are sound; 0 damaged, 0 out of place, 0 removed\n";
+        assert!(repaired.stdout.contains("7 damaged, 0 unexpected, 7 removed"), "{}", repaired.stdout);
+        let empty = "0 registry resources and 0 files are valid; 0 damaged, 0 unexpected, 0 removed\n";
         assert_eq!(site.home.run(&["verify-store"]), said(0, empty, ""), "running: {running}");
 
         let daemon = daemon.unwrap_or_else(|| site.home.serve());
@@ -538,15 +541,15 @@ async fn verify_store_looks_at_what_was_signed_here() {
     let site = Site::with(", signature: own").await;
     let daemon = site.home.serve();
     site.fetch_all(&daemon).await;
-    let sound = "6 resources and 4 files are sound; 0 damaged, 0 out of place, 0 removed\n";
+    let sound = "6 registry resources and 4 files are valid; 0 damaged, 0 unexpected, 0 removed\n";
     assert_eq!(site.home.run(&["verify-store"]), said(0, sound, ""));
     assert_eq!(damage(&site.home.data().join("sealed")), 3);
     let found = site.home.run(&["verify-store"]);
     assert_eq!(found.code, 1, "{found:?}");
-    assert!(found.stdout.starts_with("3 resources and 4 files are sound; 3 damaged"), "{found:?}");
+    assert!(found.stdout.starts_with("3 registry resources and 4 files are valid; 3 damaged"), "{found:?}");
     assert!(found.stderr.contains("damaged: sealed/hexpm/packages/jason\n"), "{found:?}");
     let repaired = site.home.run(&["verify-store", "--repair"]);
-    assert!(repaired.code == 0 && repaired.stdout.contains("3 damaged, 0 out of place, 3 removed"), "{repaired:?}");
+    assert!(repaired.code == 0 && repaired.stdout.contains("3 damaged, 0 unexpected, 3 removed"), "{repaired:?}");
     // A signature of a key that is no longer the one is not damage: it is not used, and made anew.
     assert_eq!(daemon.stop().0, Some(0));
     let daemon = site.home.serve();
@@ -571,7 +574,7 @@ fn verify_store_names_what_has_no_other_copy() {
     }
     let imported = home.run(&["import", "acme", "tarballs"]);
     assert_eq!(imported.code, 0, "{imported:?}");
-    let sound = "0 resources and 2 files are sound; 0 damaged, 0 out of place, 0 removed\n";
+    let sound = "0 registry resources and 2 files are valid; 0 damaged, 0 unexpected, 0 removed\n";
     assert_eq!(home.run(&["verify-store"]), said(0, sound, ""));
 
     let digest = Sha256::of(&package("core", "1.0.0", "")).to_string();
@@ -584,7 +587,7 @@ fn verify_store_names_what_has_no_other_copy() {
     for args in [&["verify-store"][..], &["verify-store", "--repair"]] {
         let found = home.run(args);
         assert_eq!(found.code, 1, "{found:?}");
-        assert!(found.stdout.contains("0 files are sound; 2 damaged, 0 out of place, 0 removed"), "{found:?}");
+        assert!(found.stdout.contains("0 files are valid; 2 damaged, 0 unexpected, 0 removed"), "{found:?}");
         for line in [
             "damaged: acme/tarballs/core-1.0.0.tar\n",
             missing,

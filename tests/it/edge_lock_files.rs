@@ -126,6 +126,6 @@ async fn what_cannot_be_pinned_is_said_of_the_first_few_and_counted() {
         assert_eq!((said.code, said.stdout.as_str()), (1, "0 releases are pinned for `hexpm`\n"), "{said:?}");
         assert_eq!(said.stderr.lines().count(), lines, "{said:?}");
         assert!(said.stderr.starts_with("p0 1.0.0 is not pinned: the lock file has no checksum of it\n"), "{said:?}");
-        assert_eq!(said.stderr.ends_with("in all, 300 releases are not pinned\n"), count == 300, "{said:?}");
+        assert_eq!(said.stderr.ends_with("in total, 300 releases are not pinned\n"), count == 300, "{said:?}");
     }
 }

@@ -30,8 +30,8 @@ fn done(published: usize, documented: usize, there: usize, unused: usize) -> Str
     let releases = if published == 1 { "release was" } else { "releases were" };
     let files = if unused == 1 { "file" } else { "files" };
     format!(
-        "{published} {releases} published, {documented} documentations added, {there} were there already, {unused} {files} \
-         could not be used\n"
+        "{published} {releases} published, {documented} documentation archives added, {there} files were already published, {unused} {files} \
+         could not be published\n"
     )
 }
 
@@ -66,7 +66,7 @@ fn a_folder_is_imported_and_imported_again() {
         let expected = [
             ("broken-1.0.0.tar", "tar: "),
             ("lost-1.0.0.tar", "requirements.nowhere: package does not exist"),
-            ("zip-9.0.0.tar.gz", "its release is not there"),
+            ("zip-9.0.0.tar.gz", "the release of this documentation is not published"),
         ];
         assert_eq!(bad.len(), expected.len(), "{bad:?}");
         for (line, (file, why)) in bad.iter().zip(expected) {
@@ -100,7 +100,7 @@ fn what_cannot_be_imported_is_said() {
         for (args, why) in [
             (["import", "acme", "nowhere"], "nowhere: No such file or directory"),
             (["import", "acme", "empty"], "there are no tarballs in "),
-            (["import", "acme", "other"], "has no `acme`; give the folder of the repository that is meant: one"),
+            (["import", "acme", "other"], "has no folder `acme`; choose the folder of one repository: one"),
             (["import", "nothing", "empty"], "there is no repository `nothing`"),
         ] {
             let refused = home.run(&args);

@@ -396,7 +396,7 @@ async fn a_purge_and_a_scrub_know_about_them() {
         assert_eq!(hub.get(path).await.status, 200, "{path}");
     }
     let found = scrub(&hub, false).await;
-    assert_eq!(found, "2 resources and 2 files are sound; 0 damaged, 0 out of place, 0 removed");
+    assert_eq!(found, "2 registry resources and 2 files are valid; 0 damaged, 0 unexpected, 0 removed");
 
     let purge = || Purge { repository: None, package: None, version: None };
     let purged = hub.app().core().purge(purge(), Actor::console()).await.unwrap();
@@ -412,7 +412,7 @@ async fn a_purge_and_a_scrub_know_about_them() {
     std::fs::write(hub.data().join("lists/installs/what is this"), b"x").unwrap();
     hub.launch().await;
     let found = scrub(&hub, true).await;
-    assert_eq!(found, "0 resources and 0 files are sound; 1 damaged, 1 out of place, 2 removed");
+    assert_eq!(found, "0 registry resources and 0 files are valid; 1 damaged, 1 unexpected, 2 removed");
     assert!(!file.exists());
     assert_eq!(hub.get(SIGNATURE).await.text(), sign(&list(b"the archive")), "it is fetched again");
 }

@@ -20,7 +20,7 @@ use super::support::process::{Daemon, Home, Running};
 use super::support::site::{Site, get};
 use super::support::upstream::{Gate, Step};
 
-const GONE: &str = "a command has gone before its work was done";
+const GONE: &str = "a client disconnected before its job was complete";
 
 /// Packages of one release each.
 const NAMES: [&str; 6] = ["a_one", "a_two", "b_one", "b_two", "c_one", "c_two"];
@@ -89,7 +89,7 @@ impl Crossing {
     async fn go_on(&self, daemon: Daemon) {
         let again = self.other.run(&self.import(self.bundle.to_str().unwrap()));
         assert_eq!(again.code, 0, "{again:?}");
-        assert!(!again.stdout.contains(", 0 were there;"), "what was there is passed over: {again:?}");
+        assert!(!again.stdout.contains(", 0 were already in the store;"), "what was there is passed over: {again:?}");
         self.is_whole(&daemon).await;
         assert_eq!(daemon.stop().0, Some(0));
         let verified = self.other.run(&["verify-store"]);
@@ -151,7 +151,7 @@ async fn an_import_is_alone_and_stops_among_the_files_when_its_command_goes() {
     assert_eq!(crossing.other.run(&["backup", "saved.tar"]).code, 0, "a backup reads what no import writes");
     for command in [&crossing.import(file)[..], &collect, &["mirror", "hexpm"]] {
         let refused = crossing.other.run(command);
-        let why = "hexkeep: an import of a bundle is under way already; give the command again when it has ended\n";
+        let why = "hexkeep: an import of a bundle is running; run the command again when it has ended\n";
         assert_eq!((refused.code, refused.stdout.as_str(), refused.stderr.as_str()), (1, "", why), "{command:?}");
     }
     let refused = crossing.other.run(&restore);
@@ -161,7 +161,7 @@ async fn an_import_is_alone_and_stops_among_the_files_when_its_command_goes() {
     let feeding = tokio::task::spawn_blocking(move || rest.go_on());
     eventually("it has stopped", async || crossing.other.run(&collect).code == 0).await;
     feeding.await.unwrap();
-    daemon.await_log("a bundle was not imported");
+    daemon.await_log("the bundle was not imported");
     assert_eq!(crossing.stored("registry"), BTreeSet::new(), "nothing is listed");
     assert!(crossing.stored("blobs").len() < NAMES.len());
     crossing.go_on(daemon).await;
@@ -192,7 +192,7 @@ async fn a_mirror_by_schedule_waits_until_an_import_has_ended() {
     let before = crossing.site.upstream.calls().len();
     let reloaded = crossing.other.run(&["reload"]);
     assert_eq!(reloaded.code, 0, "{reloaded:?}");
-    daemon.await_log("a mirror is due and waits");
+    daemon.await_log("a mirror is due, but another job is running");
     assert_eq!(crossing.site.upstream.calls().len(), before, "nobody is asked meanwhile");
     tokio::task::spawn_blocking(move || rest.go_on()).await.unwrap();
     assert_eq!(importing.wait(), 0);
@@ -230,7 +230,7 @@ async fn a_mirror_stops_when_its_command_goes_and_is_gone_on_with() {
     site.upstream.wait_for_calls_to("/tarballs/plug-1.1.0.tar", 1).await;
     for command in [&mirror[..], &["gc", "--keep-latest", "1"], &["bundle", "import", "none.bundle"]] {
         let refused = site.home.run(command);
-        let why = "hexkeep: a mirror of `hexpm` is under way already; give the command again when it has ended\n";
+        let why = "hexkeep: a mirror of `hexpm` is running; run the command again when it has ended\n";
         assert_eq!((refused.code, refused.stderr.as_str()), (1, why), "{command:?}");
     }
     mirroring.kill();

@@ -41,7 +41,7 @@ fn verify_store_looks_after_what_cannot_be_fetched_again() {
         assert_eq!(home.run(&["import", "acme", "old"]).code, 0);
         let sound = home.run(&["verify-store"]);
         assert_eq!(sound.code, 0, "running: {running}: {sound:?}");
-        assert!(sound.stdout.starts_with("0 resources and 3 files are sound; 0 damaged"), "{}", sound.stdout);
+        assert!(sound.stdout.starts_with("0 registry resources and 3 files are valid; 0 damaged"), "{}", sound.stdout);
 
         // What a publish stored that then came to nothing: one from just now, one from two days ago.
         let (young, old) = (Sha256::of(b"young"), Sha256::of(b"old"));
@@ -54,7 +54,7 @@ fn verify_store_looks_after_what_cannot_be_fetched_again() {
         age(&blob(&home.data(), Sha256::of(&core)));
         let found = home.run(&["verify-store"]);
         assert_eq!(found.code, 1, "running: {running}: {found:?}");
-        assert!(found.stderr.contains(&format!("damaged: local/blobs/{old}, which nothing names")), "{}", found.stderr);
+        assert!(found.stderr.contains(&format!("damaged: local/blobs/{old} (not in use)")), "{}", found.stderr);
         assert!(!found.stderr.contains(&young.to_string()), "{}", found.stderr);
         assert!(blob(&home.data(), old).exists(), "it only looked");
         let repaired = home.run(&["verify-store", "--repair"]);
@@ -70,7 +70,11 @@ fn verify_store_looks_after_what_cannot_be_fetched_again() {
             for file in ["acme/tarballs/core-1.0.0.tar", "acme/tarballs/web-1.0.0.tar"] {
                 assert!(found.stderr.contains(&format!("damaged: {file}\n")), "{file}: {}", found.stderr);
             }
-            assert!(found.stdout.starts_with("0 resources and 1 files are sound; 2 damaged"), "{}", found.stdout);
+            assert!(
+                found.stdout.starts_with("0 registry resources and 1 files are valid; 2 damaged"),
+                "{}",
+                found.stdout
+            );
             assert!(found.stderr.contains("2 files of local repositories are missing or damaged"), "{}", found.stderr);
         }
         assert_eq!(fs::read(blob(&home.data(), Sha256::of(&core))).unwrap(), b"damaged", "it is left to be mended");
@@ -108,7 +112,7 @@ async fn what_is_gone_stays_gone_after_a_rebuild_from_files() {
     hub.launch().await;
     let root = hub.user("root", true).await;
     let done = hub.order(ReleaseCommand::Reindex { repository }).await;
-    let line = "0 releases were written from their files; 2 versions are gone and stay taken";
+    let line = "restored 0 releases from their files; 2 removed versions cannot be published again";
     assert_eq!((done.failed, done.lines[0].as_str()), (false, line), "{done:?}");
     let publish = async |name: &str, more: &str| hub.publish_to_acme(&root, name, package(name, "1.0.0", more)).await;
     assert_eq!(publish("reverted", "% other").await.status, 422);

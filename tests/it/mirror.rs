@@ -57,14 +57,14 @@ async fn a_mirror_is_complete_and_asks_for_nothing_twice() {
         let mut site = site("").await;
         let daemon = running.then(|| site.home.serve());
         let first = mirror(&site, &[]);
-        let begins = "3 packages, 0 of them unchanged; 0 tarballs were here, 6 were fetched (";
+        let begins = "3 packages, 0 of them unchanged; 0 tarballs were already mirrored, 6 were downloaded (";
         assert!(first.code == 0 && first.stdout.starts_with(begins), "{story}: {first:?}");
         assert_eq!(site.upstream.calls().len(), 2 + 3 + 6, "{story}: each once");
 
         let before = site.upstream.calls().len();
         let second = mirror(&site, &[]);
-        let unchanged = "3 packages, 3 of them unchanged; 0 tarballs were here, 0 were fetched (0 bytes); 0 packages \
-                         are gone; 0 failed\n";
+        let unchanged = "3 packages, 3 of them unchanged; 0 tarballs were already mirrored, 0 were downloaded (0 bytes); 0 packages \
+                         are no longer listed; 0 failed\n";
         assert_eq!((second.code, second.stdout.as_str()), (0, unchanged), "{story}");
         let asked = site.upstream.calls().split_off(before);
         assert_eq!(site.asked_since(before), ["/names", "/versions"].map(String::from).into(), "{story}");
@@ -75,7 +75,10 @@ async fn a_mirror_is_complete_and_asks_for_nothing_twice() {
         site.publish();
         let before = site.upstream.calls().len();
         let third = mirror(&site, &[]);
-        assert!(third.stdout.starts_with("3 packages, 2 of them unchanged; 2 tarballs were here, 1 was"), "{third:?}");
+        assert!(
+            third.stdout.starts_with("3 packages, 2 of them unchanged; 2 tarballs were already mirrored, 1 was"),
+            "{third:?}"
+        );
         let changed = ["/names", "/versions", "/packages/jason", "/tarballs/jason-2.0.0.tar"].map(String::from);
         assert_eq!(site.asked_since(before), changed.into(), "{story}");
 
@@ -83,7 +86,7 @@ async fn a_mirror_is_complete_and_asks_for_nothing_twice() {
         let daemon = daemon.unwrap_or_else(|| site.home.serve());
         is_complete(&site, &daemon, &story).await;
         let verified = mirror(&site, &["--verify"]);
-        assert_eq!(verified.stdout, "3 packages and 7 tarballs are sound; 0 are missing or wrong\n", "{story}");
+        assert_eq!(verified.stdout, "3 packages and 7 tarballs are valid; 0 files are missing or damaged\n", "{story}");
         assert_eq!((verified.code, verified.stderr.as_str()), (0, ""), "{story}");
         assert_eq!(daemon.stop().0, Some(0));
     }
@@ -115,7 +118,7 @@ async fn an_index_is_switched_when_what_it_lists_is_here() {
     assert_eq!(get(&daemon, "/versions").await, (200, old.2));
     let second = mirror(&site, &[]);
     assert_eq!(second.code, 1);
-    assert!(second.stderr.contains("a mirror of `hexpm` is under way already"), "{second:?}");
+    assert!(second.stderr.contains("a mirror of `hexpm` is running"), "{second:?}");
     gate.open();
     let said = mirroring.await.unwrap();
     assert_eq!(said.code, 0, "{said:?}");
@@ -183,8 +186,8 @@ async fn what_fails_is_said_and_the_lists_stay_until_it_is_here() {
         said.stderr.contains("hexkeep: tarballs/jason-2.0.0.tar: what the upstream sent does not verify"),
         "{said:?}"
     );
-    assert!(said.stderr.contains("not there upstream: tarballs/plug-2.0.0.tar\n"), "{said:?}");
-    assert!(said.stderr.contains("`names` and `versions` stay as they were"), "{said:?}");
+    assert!(said.stderr.contains("missing from the upstream: tarballs/plug-2.0.0.tar\n"), "{said:?}");
+    assert!(said.stderr.contains("`names` and `versions` were not updated"), "{said:?}");
     let daemon = site.home.serve();
     assert_eq!(get(&daemon, "/versions").await.1, old);
     assert_eq!(get(&daemon, "/packages/plug").await.1, site.registry.package("plug"), "what is here is listed");
@@ -210,7 +213,7 @@ async fn what_is_missing_or_damaged_is_found_and_brought() {
         let calls = site.upstream.calls().len();
         let found = mirror(&site, &["--verify"]);
         assert_eq!((found.code, site.upstream.calls().len()), (1, calls), "{story}: nobody is asked");
-        assert_eq!(found.stdout, "2 packages and 3 tarballs are sound; 3 are missing or wrong\n", "{story}");
+        assert_eq!(found.stdout, "2 packages and 3 tarballs are valid; 3 files are missing or damaged\n", "{story}");
         for sentence in [
             "tarballs/jason-1.0.0.tar is missing\n",
             "tarballs/plug-1.17.0.tar is damaged\n",
@@ -220,7 +223,7 @@ async fn what_is_missing_or_damaged_is_found_and_brought() {
         }
         let repaired = mirror(&site, &["--verify", "--repair"]);
         assert_eq!(repaired.code, 0, "{story}: {repaired:?}");
-        let ends = "3 packages and 6 tarballs are sound; 0 are missing or wrong\n";
+        let ends = "3 packages and 6 tarballs are valid; 0 files are missing or damaged\n";
         assert!(repaired.stdout.ends_with(ends), "{story}: {repaired:?}");
         assert_eq!(site.calls("/tarballs/jason-1.4.4.tar"), 1, "{story}: what is sound is not fetched");
         let daemon = daemon.unwrap_or_else(|| site.home.serve());
@@ -239,16 +242,19 @@ async fn a_part_of_a_registry() {
     site.publish();
     site.upstream.serve("/docs/plug-1.17.0.tar.gz", &b"docs"[..]);
     let dry = mirror(&site, &["--dry-run"]);
-    assert_eq!(dry.stdout, "3 packages, 0 of them unchanged; 0 tarballs are here, 6 would be fetched\n");
+    assert_eq!(dry.stdout, "3 packages, 0 of them unchanged; 0 tarballs are already mirrored, 6 would be downloaded\n");
     assert_eq!(site.calls("/tarballs/jason-1.0.0.tar"), 0);
     let since = mirror(&site, &["--since", "2026-01-01T00:00:01Z", "--dry-run"]);
-    assert_eq!(since.stdout, "1 package, 0 of them unchanged; 0 tarballs are here, 2 would be fetched\n");
+    assert_eq!(
+        since.stdout,
+        "1 package, 0 of them unchanged; 0 tarballs are already mirrored, 2 would be downloaded\n"
+    );
     let part = mirror(&site, &["--packages", "p*", "--packages", "none", "--latest", "1", "--docs"]);
     assert!(
-        part.stdout.starts_with("2 packages, 0 of them unchanged; 0 tarballs were here, 2 were fetched"),
+        part.stdout.starts_with("2 packages, 0 of them unchanged; 0 tarballs were already mirrored, 2 were downloaded"),
         "{part:?}"
     );
-    assert!(part.stdout.contains(", 1 have documentation here;"), "{part:?}");
+    assert!(part.stdout.contains(", 1 with documentation;"), "{part:?}");
     for (path, calls) in
         [("/tarballs/plug-1.17.0.tar", 1), ("/tarballs/plug-1.16.1.tar", 0), ("/tarballs/jason-1.4.4.tar", 0)]
     {
@@ -258,10 +264,13 @@ async fn a_part_of_a_registry() {
     assert_eq!(mirror(&site, &["--verify"]).code, 1, "the whole is not here");
     // Who wants more gets it, although nothing has changed.
     let more = mirror(&site, &["--packages", "plug"]);
-    assert!(more.stdout.starts_with("1 package, 0 of them unchanged; 1 tarball was here, 2 were fetched"), "{more:?}");
+    assert!(
+        more.stdout.starts_with("1 package, 0 of them unchanged; 1 tarball was already mirrored, 2 were downloaded"),
+        "{more:?}"
+    );
     for (args, sentence) in [
         (&["--packages", "p["][..], "`p[` is no pattern"),
-        (&["--since", "yesterday"], "write a day such as 2026-01-31"),
+        (&["--since", "yesterday"], "write a date such as 2026-01-31"),
         (&["--latest", "0"], "--latest"),
         (&["--repair"], "--verify"),
     ] {
@@ -269,7 +278,7 @@ async fn a_part_of_a_registry() {
         assert!(refused.code != 0 && refused.stderr.contains(sentence), "{args:?}: {refused:?}");
     }
     let unknown = site.home.run(&["mirror", "nobody"]);
-    assert_eq!(unknown.stderr, "hexkeep: there is no repository `nobody`; configured are: hexpm\n");
+    assert_eq!(unknown.stderr, "hexkeep: there is no repository `nobody`; the configured repositories are: hexpm\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -285,7 +294,7 @@ async fn what_the_registry_removes_goes_as_the_rule_says() {
             site.upstream.forget(&format!("/tarballs/plug-{version}.tar"));
         }
         let said = mirror(&site, &[]);
-        assert!(said.stdout.contains("1 package is gone; 0 failed"), "{rule}: {said:?}");
+        assert!(said.stdout.contains("1 package is no longer listed; 0 failed"), "{rule}: {said:?}");
         assert_eq!(blob.exists(), rule != "purge", "{rule}");
         site.upstream.switch_off().await;
         let daemon = site.home.serve();
@@ -377,7 +386,7 @@ async fn an_upstream_that_asks_for_a_pause_gets_it() {
     site.upstream.script("/packages/plug", [Step::too_many(Some("1")), Step::status(503)]);
     site.upstream.script("/tarballs/jason-1.0.0.tar", [Step::route().cut_after(1000), Step::too_many(Some("1"))]);
     let said = mirror(&site, &["--connections", "2", "--rate", "10MiB"]);
-    assert!(said.code == 0 && said.stdout.contains("6 were fetched"), "{said:?}");
+    assert!(said.code == 0 && said.stdout.contains("6 were downloaded"), "{said:?}");
     let daemon = site.home.serve();
     is_complete(&site, &daemon, "after pauses").await;
     assert_eq!(daemon.stop().0, Some(0));
@@ -394,8 +403,8 @@ async fn a_full_disk_leaves_the_lists_as_they_were() {
     hub.disk.fill_up_after(250 * 1024);
     let (code, _, stderr) = hub.command(&["mirror", "hexpm", "--connections", "1"]).await;
     assert_eq!(code, 1, "{stderr}");
-    assert!(stderr.contains("there is no room for it on the disk"), "{stderr}");
-    assert!(stderr.contains("`names` and `versions` stay as they were; run it again to go on"), "{stderr}");
+    assert!(stderr.contains("no space: the disk is full"), "{stderr}");
+    assert!(stderr.contains("`names` and `versions` were not updated; run the mirror again to continue"), "{stderr}");
     assert!(!hub.files().iter().any(|file| file == "registry/hexpm/names"), "{:?}", hub.files());
     assert!(!hub.files().iter().any(|file| file.starts_with("tmp/")), "{:?}", hub.files());
     hub.disk.heal();

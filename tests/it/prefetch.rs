@@ -31,11 +31,14 @@ async fn what_was_prefetched_is_answered_without_the_upstream() {
         let mut daemon = running.then(|| site.home.serve());
         let first = prefetch(&site, &["--docs"]);
         assert_eq!(first.code, 0, "running: {running}: {first:?}");
-        assert!(first.stdout.starts_with("0 releases were there, 2 were fetched ("), "{first:?}");
-        assert!(first.stdout.ends_with(", 1 have documentation here; 0 failed\n"), "{first:?}");
+        assert!(first.stdout.starts_with("0 releases were already in the cache, 2 were downloaded ("), "{first:?}");
+        assert!(first.stdout.ends_with(", 1 with documentation; 0 failed\n"), "{first:?}");
         assert_eq!(site.calls("/tarballs/jason-1.0.0.tar"), 0, "what nobody named is not fetched");
         let again = prefetch(&site, &["--docs"]);
-        assert!(again.stdout.starts_with("2 releases were there, 0 were fetched (0 bytes)"), "{again:?}");
+        assert!(
+            again.stdout.starts_with("2 releases were already in the cache, 0 were downloaded (0 bytes)"),
+            "{again:?}"
+        );
         assert_eq!((again.code, site.calls("/tarballs/jason-1.4.4.tar")), (0, 1), "running: {running}");
         site.upstream.switch_off().await;
         let daemon = daemon.take().unwrap_or_else(|| site.home.serve());
@@ -56,7 +59,10 @@ async fn what_was_prefetched_is_answered_without_the_upstream() {
 async fn the_newest_releases_come_along() {
     let site = site("").await;
     let said = prefetch(&site, &["--latest", "2"]);
-    assert!(said.code == 0 && said.stdout.starts_with("0 releases were there, 4 were fetched ("), "{said:?}");
+    assert!(
+        said.code == 0 && said.stdout.starts_with("0 releases were already in the cache, 4 were downloaded ("),
+        "{said:?}"
+    );
     for (path, calls) in [
         ("/tarballs/jason-1.5.0-rc.1.tar", 1),
         ("/tarballs/jason-1.4.4.tar", 1),
@@ -87,19 +93,22 @@ async fn what_failed_is_listed_and_the_rest_is_there() {
         );
         let said = prefetch(&site, &[]);
         assert_eq!(said.code, 1, "running: {running}: {said:?}");
-        assert!(said.stdout.starts_with("0 releases were there, 1 was fetched ("), "{said:?}");
+        assert!(said.stdout.starts_with("0 releases were already in the cache, 1 was downloaded ("), "{said:?}");
         assert!(said.stdout.ends_with("; 5 failed\n"), "{said:?}");
         for sentence in [
-            format!("jason 1.4.4 of hexpm: the lock file has the inner checksum {outer}, the registry has {inner}\n"),
-            "plug 0.9.0: there is no repository `elsewhere`; --repo says which one stands for it\n".to_owned(),
-            "plug 0.9.0: there is no repository `acme`; configured are: hexpm\n".to_owned(),
+            format!(
+                "jason 1.4.4 of hexpm: the inner checksum in the lock file is {outer}, but in the registry it is {inner}\n"
+            ),
+            "plug 0.9.0: there is no repository `elsewhere`; use --repo to select the repository for these packages\n"
+                .to_owned(),
+            "plug 0.9.0: there is no repository `acme`; the configured repositories are: hexpm\n".to_owned(),
             "nobody 1.0.0 of hexpm: not found\n".to_owned(),
             "jason 9.0.0 of hexpm: not found\n".to_owned(),
         ] {
             assert!(said.stderr.contains(&format!("hexkeep: {sentence}")), "{sentence}: {}", said.stderr);
             assert_eq!(said.stderr.matches(&sentence).count(), 1, "it is said once: {}", said.stderr);
         }
-        assert!(said.stderr.contains("mix.lock: `git` is no Hex package: left out\n"), "{}", said.stderr);
+        assert!(said.stderr.contains("mix.lock: skipped `git`: it is not a Hex package\n"), "{}", said.stderr);
         assert_eq!(site.calls("/tarballs/jason-1.4.4.tar"), 0, "what is not what the lock says is not fetched");
         assert_eq!(site.calls("/tarballs/plug-1.16.1.tar"), 1);
         // Whoever names the repository says that it stands for the other name.
@@ -131,7 +140,7 @@ async fn a_file_that_is_no_lock_file_is_refused_before_anything_is_begun() {
     assert!(site.home.run(&["prefetch"]).code == 2, "a lock file is needed");
     site.lock("mix.lock", &[("jason", "1.4.4")]);
     let unknown = prefetch(&site, &["--repo", "nobody"]);
-    assert_eq!(unknown.stderr, "hexkeep: there is no repository `nobody`; configured are: hexpm\n");
+    assert_eq!(unknown.stderr, "hexkeep: there is no repository `nobody`; the configured repositories are: hexpm\n");
     assert_eq!(site.upstream.calls().len(), 0);
 }
 
@@ -140,7 +149,7 @@ async fn a_pause_that_the_upstream_asks_for_is_waited_out() {
     let site = site(", assumed_offline: 0s").await;
     site.upstream.script("/tarballs/jason-1.4.4.tar", [Step::too_many(Some("2"))]);
     let said = prefetch(&site, &[]);
-    assert!(said.code == 0 && said.stdout.contains("2 were fetched"), "{said:?}");
+    assert!(said.code == 0 && said.stdout.contains("2 were downloaded"), "{said:?}");
     assert_eq!(site.calls("/tarballs/jason-1.4.4.tar"), 2);
 }
 
@@ -155,7 +164,7 @@ async fn what_cannot_be_kept_is_no_success() {
     site.home.write("mix.lock", "%{\"jason\": {:hex, :jason, \"1.4.4\"}}");
     let said = prefetch(&site, &[]);
     assert_eq!(said.code, 1, "{said:?}");
-    assert!(said.stderr.contains("jason 1.4.4 of hexpm: it was fetched and could not be stored"), "{said:?}");
+    assert!(said.stderr.contains("jason 1.4.4 of hexpm: the file was downloaded but not stored"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +199,7 @@ async fn what_releases_depend_on_comes_along() {
     site.publish();
     let said = prefetch(&site, &["--closure"]);
     assert_eq!(said.code, 1, "{said:?}");
-    assert!(said.stdout.starts_with("0 releases were there, 4 were fetched ("), "{said:?}");
+    assert!(said.stdout.starts_with("0 releases were already in the cache, 4 were downloaded ("), "{said:?}");
     assert!(said.stderr.contains("hexkeep: mime 2.0.6 of hexpm depends on nobody: not found\n"), "{said:?}");
     for (name, calls) in [
         ("telemetry-1.3.0", 1),

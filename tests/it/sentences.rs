@@ -14,7 +14,7 @@ fn orders_about_accounts_name_whom_they_are_about() {
     for (order, code, sentence) in [
         ("user add alice --admin --no-password", 0, "created user alice"),
         ("user add bob --no-password", 0, "created user bob"),
-        ("user add bob --no-password", 1, "hexkeep: `bob` is taken: a user or an organization has this name already"),
+        ("user add bob --no-password", 1, "hexkeep: the name `bob` is already in use by a user or an organization"),
         (
             "user add b,b --no-password",
             1,
@@ -23,37 +23,37 @@ fn orders_about_accounts_name_whom_they_are_about() {
         (
             "user add carol",
             1,
-            "hexkeep: no password: there is no terminal to ask at, and the first line of standard input is empty",
+            "hexkeep: no password: standard input is not a terminal, and its first line is empty; write the password there",
         ),
-        (
-            "user demote alice",
-            1,
-            "hexkeep: alice is the last active administrator: make another user an administrator first",
-        ),
+        ("user demote alice", 1, "hexkeep: `alice` is the last active administrator; promote another user first"),
         ("user promote bob", 0, "promoted user bob to administrator"),
         ("user demote bob", 0, "demoted user bob: no longer an administrator"),
         ("user deactivate nobody", 1, "hexkeep: there is no user `nobody`"),
         ("org add acme --admin alice", 0, "created organization acme"),
-        ("org add acme", 1, "hexkeep: `acme` is taken: a user or an organization has this name already"),
+        ("org add acme", 1, "hexkeep: the name `acme` is already in use by a user or an organization"),
         ("org add empty --admin nobody", 1, "hexkeep: there is no user `nobody`"),
         ("org member acme nobody", 1, "hexkeep: there is no user `nobody`"),
         ("org member nowhere alice", 1, "hexkeep: there is no organization `nowhere`"),
-        ("org remove-member acme bob", 1, "hexkeep: bob is not a member of acme"),
-        ("org member acme bob --role write", 0, "made bob a member of acme with the role write"),
+        ("org remove-member acme bob", 1, "hexkeep: `bob` is not a member of `acme`"),
+        ("org member acme bob --role write", 0, "bob is now a member of acme with the role write"),
         (
             "org remove-member acme alice",
             1,
-            "hexkeep: alice is the last administrator of acme: make another member one first",
+            "hexkeep: `alice` is the last administrator of `acme`; give another member the role `admin` first",
         ),
         ("org remove-member acme bob", 0, "removed bob from acme"),
         ("key create laptop --user nobody --permission api", 1, "hexkeep: there is no user `nobody`"),
-        ("key create laptop --user bob --permission api", 0, "created key laptop; it is shown this once"),
-        ("key revoke desktop --user bob", 1, "hexkeep: bob has no key `desktop`"),
+        (
+            "key create laptop --user bob --permission api",
+            0,
+            "created key laptop; save it now, because it cannot be shown again",
+        ),
+        ("key revoke desktop --user bob", 1, "hexkeep: `bob` has no key `desktop`"),
         ("key revoke laptop --user bob", 0, "revoked key laptop"),
-        ("grant add acme --user bob", 0, "granted reading of * of acme"),
-        ("grant remove acme --user bob", 0, "removed the right to read * of acme"),
-        ("grant remove acme --user bob", 1, "hexkeep: bob has no such right: `hexkeep grant list` shows all"),
-        ("audit nope", 1, "hexkeep: there is no repository `nope`, and nothing is written down of it"),
+        ("grant add acme --user bob", 0, "granted read access to * in acme"),
+        ("grant remove acme --user bob", 0, "revoked read access to * in acme"),
+        ("grant remove acme --user bob", 1, "hexkeep: `bob` has no such grant; `hexkeep grant list` shows all grants"),
+        ("audit nope", 1, "hexkeep: there is no repository `nope`, and the audit log has no entry about it"),
         ("audit acme", 0, ""),
     ] {
         let told = home.run(&order.split(' ').collect::<Vec<_>>());
@@ -65,7 +65,8 @@ fn orders_about_accounts_name_whom_they_are_about() {
 fn what_only_tells_of_a_store_makes_none() {
     let home = Home::new(CONFIG);
     let sentence = format!(
-        "hexkeep: there is no store in {}; name its configuration with --config, or start in its folder\n",
+        "hexkeep: there is no store in {}; select the configuration file with --config, or run the command in the directory \
+         of the server\n",
         home.data().display()
     );
     for order in [
@@ -90,7 +91,7 @@ fn an_empty_variable_names_no_configuration() {
     let home = Home::new(CONFIG);
     let told = home.run_with(&["check-config"], &[("HEXKEEP_CONFIG", "")]);
     assert_eq!((told.code, told.stderr.as_str()), (0, ""));
-    assert!(told.stdout.contains("default `hexpm`"), "the built-in defaults: {told:?}");
+    assert!(told.stdout.contains("default repository `hexpm`"), "the built-in defaults: {told:?}");
     assert_ne!(home.run_with(&["--config", "", "check-config"], &[]).code, 0, "an empty name of a file is a mistake");
 }
 
@@ -109,13 +110,13 @@ async fn counts_and_sizes_are_written_as_people_write_them() {
     site.publish();
     site.lock("mix.lock", &[("jason", "1.0.0"), ("jason", "1.0.0")]);
     let brought = site.home.run(&["prefetch", "--lock", "mix.lock"]);
-    assert!(brought.stdout.starts_with("0 releases were there, 1 was fetched ("), "{brought:?}");
+    assert!(brought.stdout.starts_with("0 releases were already in the cache, 1 was downloaded ("), "{brought:?}");
     let again = site.home.run(&["prefetch", "--lock", "mix.lock"]);
-    assert!(again.stdout.starts_with("1 release was there, 0 were fetched ("), "{again:?}");
+    assert!(again.stdout.starts_with("1 release was already in the cache, 0 were downloaded ("), "{again:?}");
     let stats = site.home.run(&["stats"]);
     assert!(stats.stdout.contains("hexpm: 1 package, 1 tarball of 10"), "{stats:?}");
     assert!(stats.stdout.contains("KiB") && !stats.stdout.contains("bytes"), "{stats:?}");
     let gone = site.home.run(&["gc", "--unused-for", "1h", "--keep-latest", "1"]);
-    assert!(gone.stdout.starts_with("0 files of 0 bytes are gone; 1 of "), "{gone:?}");
-    assert!(gone.stdout.ends_with(" bytes stays\n"), "{gone:?}");
+    assert!(gone.stdout.starts_with("0 files (0 bytes) were removed; 1 of "), "{gone:?}");
+    assert!(gone.stdout.ends_with(" bytes) remains\n"), "{gone:?}");
 }

@@ -54,7 +54,7 @@ fn a_backup_empties_no_folder_of_others() {
     // The name itself may be taken by a link that leads nowhere.
     symlink(home.path("theirs/new"), home.path("out/saved.tar")).unwrap();
     let said = home.run(&["backup", "out/saved.tar"]);
-    assert!(said.code == 1 && said.stderr.contains("is there already; name a new file"), "{said:?}");
+    assert!(said.code == 1 && said.stderr.contains("already exists; choose a new file"), "{said:?}");
     is_untouched(&home, "a dangling link");
     assert_eq!(home.run(&["backup", "out/other.tar"]).code, 0);
 }

@@ -41,20 +41,23 @@ fn a_name_is_given_back_when_it_is_typed_once_more() {
     assert_eq!(home.run(&["import", "acme", "tarballs"]).code, 0);
     let removed = home.run(&["release", "remove", "acme", "core", "--reason", "leaked"]);
     assert_eq!(removed.code, 0, "{removed:?}");
-    let given_back = "core is not claimed by acme any more";
+    let given_back = "removed the claim of acme to core";
     for typed in ["cor\n", "acme\n", "y\n", "\n", ""] {
         let Some((code, screen)) = at_a_terminal(&home, "release forget acme core", typed) else { return };
         assert_eq!(code, 1, "{typed:?}: {screen}");
         assert!(
-            screen.contains("Whoever has a public package core answers for it then in the place of acme."),
+            screen.contains("After this, a public package `core` can be served in place of the one that `acme` had."),
             "{screen}"
         );
-        assert!(screen.contains("The name once more:"), "{screen}");
-        assert!(screen.contains("that is another name: nothing is given back"), "{typed:?}: {screen}");
+        assert!(screen.contains("Type the name of the package to confirm:"), "{screen}");
+        assert!(screen.contains("the names differ: nothing was changed"), "{typed:?}: {screen}");
         assert!(!screen.contains(given_back), "{screen}");
     }
     let asked = home.run_fed(&["release", "forget", "acme", "core"], "core\n");
-    assert!(asked.code == 1 && asked.stderr.contains("write --yes"), "what is no terminal is not asked: {asked:?}");
+    assert!(
+        asked.code == 1 && asked.stderr.contains("add --yes to confirm"),
+        "what is no terminal is not asked: {asked:?}"
+    );
     let Some((code, screen)) = at_a_terminal(&home, "release forget acme core", "core\n") else { return };
     assert!(code == 0 && screen.contains(given_back), "{screen}");
     let again = home.run(&["release", "forget", "acme", "core", "--yes"]);

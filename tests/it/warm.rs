@@ -246,7 +246,7 @@ async fn a_name_that_is_private_in_a_view_is_not_asked_for() {
         let lock = hub.data().join("../rebar.lock");
         std::fs::write(&lock, "{\"1.2.0\",\n[{<<\"plug\">>,{pkg,<<\"plug\">>,<<\"1.16.1\">>},0}]}.\n").unwrap();
         let (_, _, said) = hub.command(&["prefetch", "--closure", "--lock", lock.to_str().unwrap()]).await;
-        let why = "is private, and is not told to the upstream of hexpm";
+        let why = "is private, and must not be sent to the upstream of `hexpm`";
         assert_eq!(said.lines().filter(|line| line.contains(why)).count(), 2, "{view} {at}: {said}");
         for path in ["/packages/acme_core", "/packages/resv_new"] {
             assert_eq!(calls(&hub, path), 0, "{view} {at}: {path}");

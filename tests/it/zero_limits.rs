@@ -110,5 +110,5 @@ async fn a_mirror_is_neither_slowed_down_nor_stopped() {
     hub.registry.add("late", "1.0.0");
     hub.publish();
     let (code, said, error) = hub.command(&["mirror", "hexpm", "--connections", "0", "--rate", "0"]).await;
-    assert!(code == 0 && said.contains("1 was fetched"), "{said}{error}");
+    assert!(code == 0 && said.contains("1 was downloaded"), "{said}{error}");
 }

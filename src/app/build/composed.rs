@@ -1,4 +1,4 @@
-//! Virtual repositories, made of those that were made before.
+//! Builds virtual repositories from their members.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::repository::composite::{Member, Merge, MergeRules, OnFailure, Virtual
 use crate::repository::{NameRules, Repository, VirtualRepository};
 use crate::trust::Signer;
 
-/// The repositories, each behind its members.
+/// The repositories in an order in which members come before the virtual repositories that contain them.
 pub(super) fn members_first(settings: &Settings) -> Vec<&RepositorySettings> {
     let mut ordered: Vec<&RepositorySettings> = Vec::new();
     let mut left: Vec<&RepositorySettings> = settings.repositories.values().collect();
@@ -27,7 +27,7 @@ pub(super) fn members_first(settings: &Settings) -> Vec<&RepositorySettings> {
             one.as_virtual().is_none_or(|one| one.members.iter().all(|member| is_there(&member.repository)))
         };
         let (next, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(ready);
-        // The configuration has no member that is not there, and no ring of members.
+        // The configuration was checked: every member exists, and there are no cycles.
         if next.is_empty() {
             return ordered;
         }
@@ -36,13 +36,14 @@ pub(super) fn members_first(settings: &Settings) -> Vec<&RepositorySettings> {
     }
 }
 
-/// Whether the members of a virtual repository are the objects that it was made of.
+/// Whether all members of a virtual repository were kept unchanged in `built`.
 pub(super) fn has_same_members(held: &BuiltRepository, built: &[BuiltRepository]) -> bool {
     let Repository::Virtual(composed) = &held.repository else { return true };
     composed.members().iter().all(|member| built.iter().any(|one| one.repository.is(&member.repository)))
 }
 
-/// Whether a repository is a private member of a virtual one, or of what is one; or no member, and not for everybody to read.
+/// Whether a repository is a private member of a virtual repository, directly or through other virtual repositories. A
+/// repository that is not a member is private if it needs credentials to read.
 pub(super) fn is_private(settings: &Settings, key: &RepoName) -> bool {
     fn holds(settings: &Settings, holder: &RepoName, key: &RepoName) -> bool {
         let members = settings.repositories.get(holder).and_then(RepositorySettings::as_virtual);
@@ -58,7 +59,7 @@ pub(super) fn is_private(settings: &Settings, key: &RepoName) -> bool {
     members.any(|member| member.private && holds(settings, &member.repository, key))
 }
 
-/// Makes a virtual repository of `built`.
+/// Builds a virtual repository with members in `built`.
 pub(super) fn build(
     settings: &Settings,
     composed: &VirtualSettings,
@@ -131,8 +132,8 @@ pub(super) fn build(
     })
 }
 
-/// A policy with rules for repositories that are not virtual alone: what is written for a virtual one holds for those
-/// below it for which nothing is.
+/// Converts a policy so that it has rules only for repositories that are not virtual. Rules for a virtual repository
+/// apply to all its members without rules of their own.
 fn where_releases_live(settings: &Settings, composed: &VirtualSettings, policy: &Policy) -> Policy {
     fn add(
         settings: &Settings,

@@ -1,4 +1,4 @@
-//! From settings to what makes a local repository.
+//! Builds the options of a local repository from its settings.
 
 use super::identity;
 use crate::auth::{AccessRules, ChangedBy, PublishedBy};

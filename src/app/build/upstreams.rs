@@ -1,4 +1,4 @@
-//! From settings to how an upstream is reached.
+//! Builds the options of connections to upstreams from the settings.
 
 use std::sync::Arc;
 
@@ -29,7 +29,8 @@ pub(super) fn upstream_options(
     }
 }
 
-/// Reached like the repository, but by nobody in particular, and within the limits of hex.pm.
+/// Options for the API of an upstream: the same as for its repository, but without credentials, and within the rate
+/// limits of hex.pm.
 pub(super) fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Vec<u8>>; 2]) -> UpstreamOptions {
     UpstreamOptions {
         url: url.to_owned(),
@@ -41,8 +42,8 @@ pub(super) fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Ve
     }
 }
 
-/// The advisories that are added to those of its index. A dump that is fetched is reached like the repository, but by
-/// nobody in particular. Blocks.
+/// The advisories of a dump, in addition to those of the index. A dump with a URL is downloaded with the same options
+/// as the repository, but without credentials. Blocks.
 pub(super) fn advisories(
     remote: &RemoteSettings,
     files: &[Option<Vec<u8>>; 2],

@@ -1,4 +1,4 @@
-//! `auth:` and `fetch_log:`.
+//! Reads the sections `auth` and `fetch_log`.
 
 use crate::config::fields::{Field, Section};
 use crate::config::settings::{AddressDetail, AuthSettings, FetchLogSettings, RateLimits, TotpMode};

@@ -1,4 +1,4 @@
-//! `bundles:`.
+//! Reads the section `bundles`.
 
 use crate::config::fault::Fault;
 use crate::config::fields::{Field, Section};

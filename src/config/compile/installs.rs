@@ -1,4 +1,4 @@
-//! `installs:`.
+//! Reads the section `installs`.
 
 use super::Context;
 use super::remote::{proxy, public_key_list, upstream_url};

@@ -1,4 +1,4 @@
-//! A repository of type local.
+//! Reads a repository of type local.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::config::problem::Excerpt;
 use crate::config::settings::{Changers, CommonSettings, DependencyCheck, LocalSettings, Mutability, Publishers};
 use crate::hex::name::RepoName;
 
-/// Keys that only this type has.
+/// Keys of this type that not all types have.
 pub(super) const OWN: &[&str] = &[
     "organization",
     "mutability",
@@ -21,7 +21,7 @@ pub(super) const OWN: &[&str] = &[
     "changes",
 ];
 
-/// Reads one repository, whose common keys have been read.
+/// Reads a repository whose common keys have been read.
 pub(super) fn local(section: &mut Section<'_>, mut common: CommonSettings) -> LocalSettings {
     common.anonymous_read = section.get("anonymous_read", false, Field::boolean);
     let organization = section.get("organization", common.key.to_string(), organization);
@@ -40,7 +40,7 @@ pub(super) fn local(section: &mut Section<'_>, mut common: CommonSettings) -> Lo
     }
 }
 
-/// The default is the repository's key, which may have a hyphen that the name of an organization has not.
+/// Reads the name of an organization. The default is the key of the repository, which may also contain a hyphen.
 fn organization(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     if RepoName::is_valid(text) {

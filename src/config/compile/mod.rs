@@ -1,6 +1,6 @@
-//! Tree → [`Settings`]: what each key means, its default, its bounds.
+//! Converts the tree to [`Settings`]: reads each key, checks its bounds and applies its default.
 //!
-//! Always hands back settings; they are worth something only if no problem was added.
+//! Always returns settings. They are valid only if no problem was added.
 
 mod accounts;
 mod bundles;
@@ -26,12 +26,12 @@ use super::tree::Node;
 use super::{bounds, defaults};
 use crate::hex::name::RepoName;
 
-/// What values refer to outside the text.
+/// Data outside the text to which values can refer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'a> {
-    /// Where relative paths begin; absolute.
+    /// Folder for relative paths, as an absolute path.
     pub(super) base: &'a Path,
-    /// The environment.
+    /// The environment variables.
     pub(super) variables: &'a BTreeMap<String, String>,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn settings(root: &Node, context: Context<'_>, problems: &Problems) -
     }
 }
 
-/// The name of the default repository where none is written, and what clients call it.
+/// The key of the default repository if none is configured, which is also its name in clients.
 fn hexpm() -> RepoName {
     #[expect(clippy::expect_used, reason = "the text is compiled in, and every test of the defaults parses it")]
     defaults::DEFAULT_REPOSITORY.parse().expect("hexpm is a repository name")
@@ -107,7 +107,7 @@ fn signing(mut section: Section<'_>, context: Context<'_>) -> SigningSettings {
         vec![SigningKeySettings { id: defaults::SIGNING_KEY.to_owned(), file: None }]
     });
     let active = section.get("active", defaults::SIGNING_KEY.to_owned(), |field| field.text().map(str::to_owned));
-    // Where a key could not be read, whether it was the active one is not known.
+    // If a key could not be read, it is unknown whether it is the active one.
     if complete && !ids.is_empty() && !ids.contains(&active) {
         section.fault("active", Fault::ActiveKey { active: Excerpt::new(&active), known: ids });
     }
@@ -135,7 +135,7 @@ fn signing_key(item: &Field<'_>, ids: &mut Vec<String>, context: Context<'_>) ->
     Some(SigningKeySettings { id: id?, file })
 }
 
-/// `^[a-z0-9][a-z0-9_-]{0,31}$`: it becomes a part of addresses and of a file name.
+/// Whether `text` matches `^[a-z0-9][a-z0-9_-]{0,31}$`. An id is used in URLs and in a file name.
 fn is_key_id(text: &str) -> bool {
     text.len() <= bounds::MAX_KEY_ID_BYTES
         && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())

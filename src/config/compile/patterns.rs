@@ -1,4 +1,4 @@
-//! Lists of patterns of names.
+//! Reads lists of patterns of package names.
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
@@ -8,7 +8,7 @@ use crate::config::problem::Excerpt;
 use crate::config::settings::NamePatterns;
 use crate::config::{bounds, defaults};
 
-/// Patterns of which at least one is wanted.
+/// Reads a list of at least one pattern.
 pub(super) fn included(field: &Field<'_>) -> Option<NamePatterns> {
     if field.is_empty_list() {
         field.fault(Fault::IncludesNothing);
@@ -16,7 +16,7 @@ pub(super) fn included(field: &Field<'_>) -> Option<NamePatterns> {
     patterns(field)
 }
 
-/// All names.
+/// The patterns that match all names.
 pub(super) fn everything() -> NamePatterns {
     let pattern = Glob::new(defaults::INCLUDE);
     let set = pattern.and_then(|glob| GlobSetBuilder::new().add(glob).build());
@@ -24,12 +24,12 @@ pub(super) fn everything() -> NamePatterns {
     NamePatterns { patterns: vec![defaults::INCLUDE.to_owned()], set: set.expect("a star is a pattern") }
 }
 
-/// No name.
+/// The patterns that match no name.
 pub(super) fn nothing() -> NamePatterns {
     NamePatterns { patterns: Vec::new(), set: GlobSet::empty() }
 }
 
-/// Patterns, none of them as well.
+/// Reads a list of patterns, which may be empty.
 pub(super) fn patterns(field: &Field<'_>) -> Option<NamePatterns> {
     let globs = field.list(|item| {
         let text = item.text()?;

@@ -1,4 +1,4 @@
-//! `policies:`, and what must hold between them and the repositories.
+//! Reads the section `policies`, and checks it against the repositories.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::policy::rules::{
 
 type Repositories = BTreeMap<RepoName, RepositorySettings>;
 
-/// Longest text of a reason or a name, in characters: what Hex takes as a comment.
+/// Maximum length of a reason or a name in characters, the same as of a comment in Hex.
 const TEXT: usize = 500;
 
-/// Reads every policy of `top`, and looks at those that `repositories`, which have been read, name.
+/// Reads all policies of `top`, and checks the `policy` of each repository in `repositories`.
 pub(super) fn read(top: &mut Section<'_>, repositories: &Repositories) -> BTreeMap<PolicyName, Arc<Policy>> {
     let known = keys(top);
     let mut found = BTreeMap::new();
@@ -66,7 +66,7 @@ pub(super) fn read(top: &mut Section<'_>, repositories: &Repositories) -> BTreeM
     found
 }
 
-/// Whether a policy has rules for a repository; for a virtual one, for what any member has.
+/// Whether a policy has rules for a repository or, if it is virtual, for any of its members.
 fn concerns(policy: &Policy, key: &RepoName, repositories: &Repositories) -> bool {
     match repositories.get(key).and_then(RepositorySettings::as_virtual) {
         None => policy.repositories.contains_key(key),
@@ -76,20 +76,20 @@ fn concerns(policy: &Policy, key: &RepoName, repositories: &Repositories) -> boo
     }
 }
 
-/// The keys of a virtual repository's members.
+/// The keys of the members of a virtual repository.
 fn members(key: &RepoName, repositories: &Repositories) -> Vec<String> {
     let composed = repositories.get(key).and_then(RepositorySettings::as_virtual);
     composed.iter().flat_map(|one| &one.members).map(|member| member.repository.to_string()).collect()
 }
 
-/// The keys of all repositories, of those with problems too.
+/// The keys of all repositories, including those with problems.
 fn keys(top: &mut Section<'_>) -> Vec<RepoName> {
     let entries = top.field("repositories").filter(|field| matches!(field.node.value, Value::Table(_)));
     let entries = entries.and_then(|field| field.entries()).unwrap_or_default();
     entries.iter().filter_map(|entry| entry.key.parse().ok()).collect()
 }
 
-/// Where repositories name their policies.
+/// The key `policy` of each repository.
 fn chosen<'t>(top: &mut Section<'t>) -> Vec<(RepoName, Field<'t>)> {
     let Some(field) = top.field("repositories").filter(|field| matches!(field.node.value, Value::Table(_))) else {
         return Vec::new();
@@ -147,7 +147,7 @@ fn rules(field: &Field<'_>, repository: Option<&RepositorySettings>) -> Option<R
     Some(rules)
 }
 
-/// Reads keys of rules, each as it says itself.
+/// Reads the keys of rules. Each [`RuleKey`] defines how it is read.
 fn keys_of_rules(section: &mut Section<'_>, keys: &'static [RuleKey], rules: &mut ReleaseRules) {
     for key in keys {
         let Some(field) = section.field(key.name).filter(|field| !(key.may_be_null && field.node.is_null())) else {
@@ -220,7 +220,7 @@ fn grace(field: &Field<'_>) -> Option<Grace> {
     }
 }
 
-/// A point in time, RFC 3339 in UTC; a date alone means its end.
+/// Reads a time in UTC as in RFC 3339, or a date, which means its end.
 fn point_in_time(field: &Field<'_>) -> Option<Timestamp> {
     let text = field.text()?;
     field.check(
@@ -260,7 +260,7 @@ fn exception(item: &Field<'_>) -> Option<Override> {
         (None, None, Some(id), None, None) => Effect::IgnoreAdvisory(id),
         (None, None, None, Some(reason), None) => Effect::IgnoreRetirement(reason),
         (None, None, None, None, Some(true)) => Effect::IgnoreCooldown,
-        // What is wrong has been said, except for `ignore_cooldown: false`.
+        // All other problems have been reported, except for `ignore_cooldown: false`.
         (None, None, None, None, Some(false)) => {
             item.fault(Fault::OverrideEffect);
             return None;
@@ -278,7 +278,7 @@ fn requirement(field: &Field<'_>) -> Option<Requirement> {
     Some(requirement)
 }
 
-/// A text for people, on one line.
+/// Reads a text of one line.
 fn line(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     if text.chars().count() > TEXT || text.contains(char::is_control) {
@@ -288,7 +288,7 @@ fn line(field: &Field<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Why an exception can never count, whatever is published.
+/// The reason why an override never has an effect, if that is so.
 fn never(
     exception: &Override,
     rules: &ReleaseRules,
@@ -308,10 +308,10 @@ fn never(
             && exception.is_final()
             && earlier.package == exception.package
             && earlier.requirement == exception.requirement
-            // One that ends leaves something to the other.
+            // An earlier override that expires leaves time for the later one.
             && earlier.until.is_none_or(|until| exception.until.is_some_and(|later| later <= until))
     };
-    before.iter().any(covers).then_some("an earlier one says something else about the same releases")
+    before.iter().any(covers).then_some("an earlier override already decides about the same releases")
 }
 
 impl RepositorySettings {

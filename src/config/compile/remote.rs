@@ -1,4 +1,4 @@
-//! A repository of type remote.
+//! Reads a repository of type remote.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::trust::PublicKey;
 const WEB: &[&str] = &["http://", "https://"];
 const PROXIES: &[&str] = &["http://", "https://", "socks5://"];
 
-/// Keys that only this type has.
+/// Keys of this type that not all types have.
 pub(super) const OWN: &[&str] = &[
     "url",
     "public_key",
@@ -57,7 +57,7 @@ pub(super) const OWN: &[&str] = &[
     "mirror",
 ];
 
-/// Reads one repository, whose common keys have been read; nothing if it cannot be used, which is then reported.
+/// Reads a repository whose common keys have been read. Returns `None` after a problem that was reported.
 pub(super) fn remote(
     section: &mut Section<'_>,
     mut common: CommonSettings,
@@ -67,7 +67,8 @@ pub(super) fn remote(
     let url = section.require("url", Fault::MissingUrl, upstream_url);
     let public_keys = public_keys(section, url.as_ref(), context);
     let credentials = section.optional("credentials", |field| Some(credentials(field, context)));
-    // What only insiders may read upstream is theirs here, too, unless it is written that it is not.
+    // If the upstream requires credentials, clients of this server do as well, unless the configuration allows
+    // anonymous access.
     common.anonymous_read = section.get("anonymous_read", credentials.is_none(), Field::boolean);
     let has_credentials = credentials.is_some();
     let usual_changes = if credentials.is_none() && public_keys.contains(&PublicKey::hexpm()) {
@@ -121,7 +122,7 @@ pub(super) fn remote(
     url.is_some().then_some(settings)
 }
 
-/// What is mirrored, and how often.
+/// Reads the key `mirror`.
 fn mirror(field: &Field<'_>) -> Option<MirrorSettings> {
     let mut section = field.table()?;
     let schedule =
@@ -148,7 +149,8 @@ pub(super) fn upstream_url(field: &Field<'_>) -> Option<Url> {
     Some(url)
 }
 
-/// What is written, `null` included; else, for the public repository of hex.pm, its API.
+/// Reads the key `api_url`, which may be `null`. The default is the API of hex.pm for its public repository, otherwise
+/// none.
 fn api_url(section: &mut Section<'_>, url: Option<&Url>) -> Option<String> {
     let hexpm = url.filter(|url| is_hexpm(url) && url.path.is_empty()).map(|_| defaults::HEXPM_API.to_owned());
     let Some(field) = section.field("api_url") else { return hexpm };
@@ -158,13 +160,13 @@ fn api_url(section: &mut Section<'_>, url: Option<&Url>) -> Option<String> {
     upstream_url(&field).as_ref().map(Url::without_user_info)
 }
 
-/// The keys that are written; else, for hex.pm, the one that is built in.
+/// Reads the key `public_key`. The default for hex.pm is its built-in key.
 fn public_keys(section: &mut Section<'_>, url: Option<&Url>, context: Context<'_>) -> Vec<PublicKey> {
     let Some(field) = section.field("public_key") else {
         match url {
             Some(url) if is_hexpm(url) => return vec![PublicKey::hexpm()],
             Some(url) => section.fault("public_key", Fault::MissingPublicKey { url: url.without_user_info() }),
-            // What is missing depends on the URL, which was already reported.
+            // The problem with the URL was already reported.
             None => {}
         }
         return Vec::new();
@@ -172,7 +174,7 @@ fn public_keys(section: &mut Section<'_>, url: Option<&Url>, context: Context<'_
     public_key_list(&field, context)
 }
 
-/// One key, or a list of them.
+/// Reads one public key, or a list of them.
 pub(super) fn public_key_list(field: &Field<'_>, context: Context<'_>) -> Vec<PublicKey> {
     let mut keys: Vec<PublicKey> = Vec::new();
     if !matches!(field.node.value, Value::List(_)) {
@@ -193,7 +195,7 @@ pub(super) fn public_key_list(field: &Field<'_>, context: Context<'_>) -> Vec<Pu
     keys
 }
 
-/// Whether hex.pm's own key signs what is there: its public repository and the organizations below it.
+/// Whether the key of hex.pm signs the resources at `url`: its public repository or one of its organizations.
 fn is_hexpm(url: &Url) -> bool {
     let organization = |path: &str| path.strip_prefix("/repos/").is_some_and(RepoName::is_valid);
     url.scheme == "https"
@@ -217,8 +219,7 @@ fn public_key(field: &Field<'_>, context: Context<'_>) -> Option<PublicKey> {
     field.check(key.map_err(|source| Fault::PublicKey { from, source }))
 }
 
-/// Where the credential is, and what it is. Nothing of what is written here is quoted in a problem.
-/// A dump that is a file is read at once, so that a bad one is refused with its place.
+/// Reads the key `advisories`. A dump in a file is read at once, so that a problem is reported with its place.
 fn advisories(field: &Field<'_>, base: &Path) -> Option<AdvisorySettings> {
     let mut section = field.table()?;
     let found = section.require("osv", Fault::MissingOsv, |field| {
@@ -238,6 +239,7 @@ fn advisories(field: &Field<'_>, base: &Path) -> Option<AdvisorySettings> {
     found
 }
 
+/// Reads the key `credentials`: the source of the credential, and its value. Problems never quote the text of this key.
 fn credentials(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialSource, Secret)> {
     let mut section = field.table()?;
     let (both, neither) = (section.has("env") && section.has("file"), !section.has("env") && !section.has("file"));
@@ -264,7 +266,7 @@ fn from_variable(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialS
 
 fn from_file(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialSource, Secret)> {
     let path: PathBuf = field.path(context.base)?;
-    // A secret that was written in the place of a path is in no message: only what leads to a folder or a file is one.
+    // Only an existing path, or one in an existing folder, is quoted in a message: other text may be the secret itself.
     let folder =
         path.parent().filter(|folder| folder.parent().is_some() && field.text().is_some_and(|text| text.contains('/')));
     let is_path = path.exists() || folder.is_some_and(Path::is_dir);
@@ -275,7 +277,7 @@ fn from_file(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialSourc
 
 fn secret(field: &Field<'_>, text: &str) -> Option<Secret> {
     let text = text.trim();
-    // Visible ASCII and spaces: what else a header may hold, no server reads alike.
+    // Only printable ASCII, because servers interpret other header characters differently.
     let fits = text.len() <= bounds::MAX_CREDENTIAL_BYTES
         && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
         && HeaderValue::from_str(text).is_ok();

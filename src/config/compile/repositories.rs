@@ -1,4 +1,4 @@
-//! `repositories:`, and what must hold between them.
+//! Reads the section `repositories`, and checks references between repositories.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,14 @@ use crate::config::problem::Excerpt;
 use crate::config::settings::{CommonSettings, RepositorySettings, VirtualSettings};
 use crate::hex::name::{PAGES, RepoName};
 
-/// What one repository shares with the others.
+/// Values that must be compared between repositories.
 #[derive(Debug, Default)]
 struct Surroundings {
-    /// Each host and the path of the list item that named it.
+    /// Each host, with the path of its list item.
     hosts: BTreeMap<String, String>,
-    /// Key → name, of repositories with problems too.
+    /// Names of all repositories by key, including those with problems.
     names: BTreeMap<RepoName, RepoName>,
-    /// Repositories of which `direct` is written.
+    /// Repositories with the key `direct`.
     direct: BTreeSet<RepoName>,
 }
 
@@ -32,7 +32,7 @@ choice! {
 }
 
 impl Kind {
-    /// Keys that this type has and not all have.
+    /// Keys of this type that not all types have.
     fn own(self) -> &'static [&'static str] {
         match self {
             Self::Remote => remote::OWN,
@@ -42,7 +42,7 @@ impl Kind {
     }
 }
 
-/// Reports a fault of a key that was read before.
+/// Reports a fault at a key that was read before.
 fn fault_below(field: &Field<'_>, key: &str, fault: Fault) {
     let entry = field.entries().and_then(|entries| entries.iter().find(|entry| entry.key == key));
     match entry {
@@ -51,7 +51,7 @@ fn fault_below(field: &Field<'_>, key: &str, fault: Fault) {
     }
 }
 
-/// Reads every repository of `top`, whose default is `default`.
+/// Reads all repositories of `top`. `default` is the key of the default repository.
 pub(super) fn read(
     top: &mut Section<'_>,
     default: &RepoName,
@@ -84,7 +84,8 @@ pub(super) fn read(
         let known = keys.iter().map(|(key, _)| key.to_string()).collect();
         top.fault("default_repository", Fault::DefaultRepository { name: Excerpt::new(default.as_str()), known });
     }
-    // Clients know `hexpm` by one name and one key. If the default repository is that, `/repos/hexpm` is the default.
+    // Clients expect one repository with the name `hexpm`. If it is the default repository, it is also served at
+    // `/repos/hexpm`.
     let hexpm = hexpm();
     if *default != hexpm && around.names.get(default) == Some(&hexpm) {
         for (_, child) in keys.iter().filter(|(key, _)| *key == hexpm) {
@@ -111,7 +112,7 @@ pub(super) fn read(
     found
 }
 
-/// What a repository's settings say of virtual ones, and the default that depends on them.
+/// Checks `publish_view`, and computes the default of `direct`, which both depend on virtual repositories.
 fn relations(
     found: &mut BTreeMap<RepoName, RepositorySettings>,
     key: &RepoName,
@@ -142,11 +143,12 @@ fn relations(
     if key == default {
         child.fault_at_key(Fault::NotDirect { at: "as the default repository".to_owned() });
     } else if !settings.common().hosts.is_empty() {
-        child.fault_at_key(Fault::NotDirect { at: "on hosts of its own".to_owned() });
+        child.fault_at_key(Fault::NotDirect { at: "on its own hosts".to_owned() });
     }
 }
 
-/// Whether virtual repositories above, or those above them, hold something of a repository, by a policy or a `reserve`.
+/// Whether a virtual repository with a `policy` or a `reserve` contains a repository, directly or through other virtual
+/// ones.
 fn is_held_above(found: &BTreeMap<RepoName, RepositorySettings>, key: &RepoName) -> bool {
     let mut virtuals = found.values().filter_map(RepositorySettings::as_virtual).filter(|one| one.common.key != *key);
     virtuals.any(|one| {
@@ -155,7 +157,7 @@ fn is_held_above(found: &BTreeMap<RepoName, RepositorySettings>, key: &RepoName)
     })
 }
 
-/// Reads one repository; nothing if it cannot be used, which is then reported.
+/// Reads one repository. Returns `None` after a problem that was reported, and for a virtual repository.
 fn repository<'t>(
     field: &Field<'t>,
     key: &RepoName,
@@ -166,7 +168,7 @@ fn repository<'t>(
     let mut section = field.table()?;
     let kind = section.require("type", Fault::MissingType, Field::choice::<Kind>);
     if kind.is_none() && section.has("type") {
-        // Of which type it is decides what its keys mean.
+        // Without the type, the other keys cannot be read.
         return None;
     }
     let name = section.get("name", key.clone(), Field::repo_name);
@@ -177,7 +179,8 @@ fn repository<'t>(
     if section.has("direct") {
         around.direct.insert(key.clone());
     }
-    // Where it is not written it depends on the others, and who may read it on its type.
+    // The default of `direct` is computed later, because it depends on other repositories; that of `anonymous_read`
+    // depends on the type.
     let direct = section.get("direct", true, Field::boolean);
     let common = CommonSettings { key: key.clone(), name, hosts, direct, include, exclude, anonymous_read: false };
     let kind = kind.unwrap_or(Kind::Remote);

@@ -1,4 +1,4 @@
-//! `server:`.
+//! Reads the section `server`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,7 +15,7 @@ pub(super) fn server(mut section: Section<'_>, context: Context<'_>) -> ServerSe
     let listen = section.get("listen", defaults::LISTEN, Field::socket_address);
     let ops_listen = section.get("ops_listen", defaults::OPS_LISTEN, Field::socket_address);
     if collide(listen, ops_listen) {
-        // Point at a line that somebody wrote: the other address may be a default.
+        // Report the problem at a key that is in the file: the other address may be a default.
         let key = if section.has("ops_listen") { "ops_listen" } else { "listen" };
         section.fault(key, Fault::SameListen(Excerpt::new(&listen.to_string())));
     }
@@ -37,7 +37,8 @@ pub(super) fn server(mut section: Section<'_>, context: Context<'_>) -> ServerSe
     ServerSettings { listen, ops_listen, public_url, tls, trusted_proxies, max_connections, deadline }
 }
 
-/// Whether both cannot be bound. Port 0 is a free port each time; an unspecified address takes the port on every other.
+/// Whether the addresses conflict. Port 0 is a different free port each time; an unspecified address uses its port on
+/// all addresses.
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let everywhere = |ip: IpAddr| ip.is_unspecified();
     a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || everywhere(a.ip()) || everywhere(b.ip()))

@@ -1,6 +1,7 @@
-//! A repository of type virtual.
+//! Reads a repository of type virtual.
 //!
-//! Its defaults depend on its members, so it is read with the others and understood after them.
+//! Its defaults depend on its members, so it is read in two steps: its keys first, and its settings after those of its
+//! members.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ use crate::config::settings::{
 use crate::config::tree::Value;
 use crate::hex::name::{PolicyName, RepoName};
 
-/// Keys that only this type has.
+/// Keys of this type that not all types have.
 pub(super) const OWN: &[&str] = &[
     "members",
     "merge",
@@ -29,10 +30,10 @@ pub(super) const OWN: &[&str] = &[
 
 type Found = BTreeMap<RepoName, RepositorySettings>;
 
-/// A key of another repository, and where it was written.
+/// The key of another repository, with its place in the configuration.
 type Named<'t> = (RepoName, Field<'t>);
 
-/// What is written of a virtual repository.
+/// The keys of a virtual repository, before its defaults are computed.
 #[derive(Debug)]
 pub(super) struct Unresolved<'t> {
     common: CommonSettings,
@@ -57,7 +58,7 @@ struct Member<'t> {
     field: Field<'t>,
 }
 
-/// Reads one repository, whose common keys have been read.
+/// Reads a repository whose common keys have been read.
 pub(super) fn read<'t>(section: &mut Section<'t>, common: CommonSettings) -> Unresolved<'t> {
     let mut names = |key| section.get(key, nothing(), patterns);
     let (reserve, merge_across, allow_shadow) = (names("reserve"), names("merge_across"), names("allow_shadow"));
@@ -87,7 +88,7 @@ pub(super) fn read<'t>(section: &mut Section<'t>, common: CommonSettings) -> Unr
     }
 }
 
-/// A key alone, or a table with more.
+/// Reads a member: the key of a repository, or a table with more settings.
 fn member<'t>(field: &Field<'t>) -> Option<Member<'t>> {
     if matches!(field.node.value, Value::Scalar { .. }) {
         let repository = field.repo_name()?;
@@ -103,8 +104,8 @@ fn member<'t>(field: &Field<'t>) -> Option<Member<'t>> {
     Some(Member { repository: repository?, include, exclude, private, field: field.clone() })
 }
 
-/// Understands the virtual repositories, those first of which others are made. `known` are all keys, those of
-/// repositories with problems included.
+/// Computes the settings of all virtual repositories, members before the repositories that contain them. `known` are
+/// the keys of all repositories, including those with problems.
 pub(super) fn resolve(found: &mut Found, mut unresolved: Vec<Unresolved<'_>>, known: &BTreeSet<RepoName>) {
     for one in &unresolved {
         check_members(one, known);
@@ -152,7 +153,8 @@ fn check_members(one: &Unresolved<'_>, known: &BTreeSet<RepoName>) {
     }
 }
 
-/// Every repository that is left waits for another one that is left: whoever follows them comes round.
+/// Reports a cycle. Every remaining repository has a remaining repository as a member, so following them leads to a
+/// cycle.
 fn report_cycle(rest: &[Unresolved<'_>], waiting: &BTreeSet<RepoName>) {
     let Some(mut one) = rest.first() else { return };
     let mut path: Vec<&RepoName> = Vec::new();
@@ -190,7 +192,7 @@ fn settings(one: Unresolved<'_>, found: &Found) -> VirtualSettings {
     let private = |member: &Member<'_>| match found.get(&member.repository) {
         Some(RepositorySettings::Local(_)) => true,
         Some(RepositorySettings::Remote(remote)) => remote.private,
-        // What is private in a virtual repository is private in those that it is a member of.
+        // Private members of a virtual repository stay private in repositories that contain it.
         Some(RepositorySettings::Virtual(_)) | None => false,
     };
     let members: Vec<MemberSettings> = members

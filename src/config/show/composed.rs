@@ -1,4 +1,4 @@
-//! A virtual repository as it is written.
+//! Prints a virtual repository.
 
 use serde::Serialize;
 

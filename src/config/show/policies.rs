@@ -1,4 +1,4 @@
-//! `policies:` as it is written.
+//! Prints the section `policies`.
 
 use std::collections::BTreeMap;
 
@@ -24,16 +24,16 @@ struct ShownRules<'a> {
     overrides: Vec<Exception>,
 }
 
-/// Keys of rules, each with what is written under it.
+/// The keys of rules with their values.
 struct Keys<'a> {
     keys: &'static [RuleKey],
     rules: &'a rules::ReleaseRules,
 }
 
-/// What lock files may go on naming, by class.
+/// The protection of lock files, by class of rules.
 struct ShownProtection<'a>(&'a rules::LockFileProtection);
 
-/// Only what is written.
+/// An override, with only the keys that it has.
 #[derive(Default, serde::Serialize)]
 struct Exception {
     #[serde(skip_serializing_if = "Option::is_none")]

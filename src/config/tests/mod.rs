@@ -1,6 +1,7 @@
 //! Tests of the room as a whole: from a text and an environment to settings or problems.
 
 mod mistakes;
+mod policies;
 mod random;
 mod rules;
 mod samples;

@@ -6,8 +6,11 @@ use super::*;
 fn each_mistake_of_a_virtual_has_its_sentence_and_its_place() {
     let base = "repositories:\n  hexpm: {type: remote, url: \"https://repo.hex.pm\"}\n  acme: {type: local}\n  other: {type: local}\n";
     for (repositories, expected) in [
-        ("all: {type: virtual}", "t.yaml:5:3: repositories.all.members: a virtual repository has at least one member"),
-        ("all: {type: virtual, members: []}", "t.yaml:5:33: repositories.all.members: a virtual repository has"),
+        (
+            "all: {type: virtual}",
+            "t.yaml:5:3: repositories.all.members: a virtual repository needs at least one member",
+        ),
+        ("all: {type: virtual, members: []}", "t.yaml:5:33: repositories.all.members: a virtual repository needs"),
         (
             "all: {type: virtual, members: [acme, nowhere]}",
             "t.yaml:5:40: repositories.all.members[1]: `nowhere` is not a repository",
@@ -30,31 +33,31 @@ fn each_mistake_of_a_virtual_has_its_sentence_and_its_place() {
         ),
         (
             "all: {type: virtual, members: [{repository: acme, include: []}]}",
-            "members[0].include: an empty list would serve nothing",
+            "members[0].include: with an empty list, no package would be served",
         ),
         (
             "one: {type: virtual, members: [acme, two]}\n  two: {type: virtual, members: [three]}\n  three: {type: virtual, members: [one]}",
-            "these virtual repositories are members of one another: one -> two -> three -> one; take one of them out",
+            "these virtual repositories are members of each other: one -> two -> three -> one; remove one of them",
         ),
         (
             "all: {type: virtual, members: [acme], deploy_to: other}",
-            "t.yaml:5:52: repositories.all.deploy_to: `other` is no local repository among the members",
+            "t.yaml:5:52: repositories.all.deploy_to: `other` is not a local repository in `members`",
         ),
         (
             "all: {type: virtual, members: [acme, hexpm], deploy_to: hexpm}",
-            "repositories.all.deploy_to: `hexpm` is no local repository",
+            "repositories.all.deploy_to: `hexpm` is not a local repository",
         ),
         (
             "all: {type: virtual, members: [below], deploy_to: acme}\n  below: {type: virtual, members: [acme]}",
-            "repositories.all.deploy_to: `acme` is no local repository among the members",
+            "repositories.all.deploy_to: `acme` is not a local repository in `members`",
         ),
         (
             "all: {type: virtual, members: [acme], grants_read: [hexpm]}",
-            "repositories.all.grants_read[0]: `hexpm` is not among the members",
+            "repositories.all.grants_read[0]: `hexpm` is not in `members`",
         ),
         (
             "all: {type: virtual, members: [acme], merge_across: [a]}",
-            "repositories.all.merge_across: this means something with `merge: release` alone",
+            "repositories.all.merge_across: this key requires `merge: release`",
         ),
         (
             "all: {type: virtual, members: [acme], merge: both}",
@@ -62,19 +65,19 @@ fn each_mistake_of_a_virtual_has_its_sentence_and_its_place() {
         ),
         (
             "all: {type: virtual, members: [acme], url: \"https://h\"}",
-            "all.url: this key belongs to repositories of type `remote`, and this one is of type `virtual`",
+            "all.url: this key is only for repositories of type `remote`, but this repository is of type `virtual`",
         ),
         (
             "all: {type: local, reserve: [a]}",
-            "all.reserve: this key belongs to repositories of type `virtual`, and this one is of type `local`",
+            "all.reserve: this key is only for repositories of type `virtual`, but this repository is of type `local`",
         ),
         (
             "all: {type: virtual, members: [acme], reserve: [a]}\n  late: {type: local, publish_view: all}",
-            "t.yaml:6:37: repositories.late.publish_view: `all` is no virtual repository that has this one as a member",
+            "t.yaml:6:37: repositories.late.publish_view: `all` is not a virtual repository with this repository as a member",
         ),
         (
             "all: {type: virtual, members: [hexpm], reserve: [a]}",
-            "t.yaml:2:3: repositories.hexpm: this repository answers as the default repository and would be unreachable with `direct: false`, which is the default of a member of a virtual repository that has a `policy` or a `reserve`; write",
+            "t.yaml:2:3: repositories.hexpm: this repository is served as the default repository, which is impossible with `direct: false`, the default for members of a virtual repository with a `policy` or a `reserve`; write",
         ),
     ] {
         let text = format!("{base}  {repositories}\n");
@@ -106,12 +109,12 @@ fn a_policy_of_a_virtual_has_rules_for_what_is_below_and_closes_the_other_ways()
     }
     let error = load_with(&text("", "other"), &[]).unwrap_err().to_string();
     assert!(
-        error.contains("repositories.all.policy: the policy `company` has no rules for `below`; write them under"),
+        error.contains("repositories.all.policy: the policy `company` has no rules for `below`; add rules under"),
         "{error}"
     );
     let advice = load_with(&text(", direct: true", "upstream"), &[]).unwrap().advice;
     let expected =
-        "repositories.upstream.direct: `upstream` also answers at its own address, where the policy of `all`";
+        "repositories.upstream.direct: `upstream` is also served at its own address, where the policy of `all`";
     assert!(advice.iter().any(|one| one.starts_with(expected)), "{advice:?}");
 }
 
@@ -133,7 +136,7 @@ fn a_reserve_closes_the_other_ways_to_members_of_members() {
     assert_eq!(direct(&text(", direct: true")), ["all", "other", "upstream"], "whoever writes it means it");
     let advice = load_with(&text(", direct: true"), &[]).unwrap().advice;
     let expected =
-        "repositories.upstream.direct: `upstream` also answers at its own address, where the `reserve` of `all`";
+        "repositories.upstream.direct: `upstream` is also served at its own address, where the `reserve` of `all`";
     assert!(advice.iter().any(|one| one.starts_with(expected)), "{advice:?}");
 }
 
@@ -153,9 +156,9 @@ fn a_reserve_that_patterns_cut_is_advice() {
     };
     let said = |patterns: &str, cut: &str| {
         format!(
-            "repositories.all.members: `reserve` of `inner` names {patterns}, and {cut} leave such names out; so the \
-             public member `upstream` of `all` can answer them; change the patterns, or write these names under \
-             `reserve` of `all`, too"
+            "repositories.all.members: `reserve` of `inner` contains {patterns}, but {cut} exclude some of these names, so that the \
+             public member `upstream` of `all` can serve them; change the patterns, or add these names to \
+             `reserve` of `all`"
         )
     };
     assert_eq!(advice("", "", ""), [""; 0]);
@@ -186,6 +189,6 @@ fn a_reserve_that_patterns_cut_is_advice() {
         .replace("  all:", "  middle: {type: virtual, members: [inner]}\n  all:");
     let found = load_with(&deep, &[]).unwrap().advice;
     let expected =
-        "repositories.all.members: `reserve` of `inner` names `acme_*`, and the patterns of the member `middle` in";
+        "repositories.all.members: `reserve` of `inner` contains `acme_*`, but the patterns of the member `middle` in";
     assert!(found.iter().any(|one| one.starts_with(expected)), "{found:?}");
 }

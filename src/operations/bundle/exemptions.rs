@@ -1,4 +1,4 @@
-//! What is owed to lock files, on its way from one server to another with a bundle.
+//! Transfers exemptions for lock files from one server to another in a bundle.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ impl From<StoredExemption> for Exemption {
     }
 }
 
-/// An exemption of the repository `there`, as it is owed here where that repository is `here`.
+/// Converts an exemption of the repository `there` on the other server to the repository `here` on this server.
 fn owed_here(exemption: Exemption, there: &str, here: &str) -> StoredExemption {
     StoredExemption {
         view: if exemption.view == there { here.to_owned() } else { exemption.view },
@@ -57,7 +57,7 @@ fn owed_here(exemption: Exemption, there: &str, here: &str) -> StoredExemption {
 }
 
 impl Operator {
-    /// What is owed to lock files of what is in a part.
+    /// The exemptions for the releases in a part of a bundle.
     pub(super) async fn exemptions(&self, part: &Part) -> Result<Vec<Exemption>, OperationError> {
         let releases: BTreeSet<&str> = part.tarballs.iter().map(|tarball| tarball.name.as_str()).collect();
         let packages: BTreeSet<&str> = releases.iter().filter_map(|release| release.split('-').next()).collect();
@@ -71,7 +71,7 @@ impl Operator {
         Ok(exemptions)
     }
 
-    /// Writes down what a bundle says is owed to lock files, under the keys that its repositories have here.
+    /// Stores the exemptions of a bundle under the keys of this server's repositories. Returns their number.
     pub(super) async fn take_over_owed(&self, proof: &VerifiedBundle) -> Result<usize, OperationError> {
         let parts = proof.opened.manifest.repositories.iter().zip(&proof.targets);
         let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! What came of a bundle.
+//! Results of bundle commands.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,82 +7,83 @@ use serde::{Deserialize, Serialize};
 
 use crate::operations::outcome::{Text, count};
 
-/// What came of a bundle.
+/// The result of a bundle command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BundleOutcome {
-    /// One was made.
+    /// A bundle was created.
     Created {
-        /// What it holds.
+        /// Contents of the bundle.
         contents: Contents,
-        /// Files in it.
+        /// Number of files in the bundle.
         files: usize,
-        /// Bytes of it.
+        /// Size of the bundle in bytes.
         bytes: u64,
-        /// Where it is.
+        /// Path of the bundle.
         file: PathBuf,
-        /// How many files are in an earlier bundle and are not repeated, and that bundle.
+        /// Number of files that were left out because an earlier bundle contains them, and the path of that bundle.
         elsewhere: Option<(usize, PathBuf)>,
-        /// Fingerprint of the key that has signed it.
+        /// Fingerprint of the key that signed the bundle.
         signer: String,
     },
-    /// None was made.
+    /// No bundle was created.
     NotCreated {
-        /// A sentence for each thing that is not here.
+        /// An error for each missing file.
         failed: Vec<String>,
     },
-    /// One was proven.
+    /// A bundle was verified.
     Proven {
-        /// What it holds.
+        /// Contents of the bundle.
         contents: Contents,
-        /// The earlier bundle that it builds on.
+        /// The earlier bundle that this one depends on.
         since: Option<Since>,
-        /// Fingerprint of the key that has signed it.
+        /// Fingerprint of the key that signed the bundle.
         signer: String,
     },
-    /// One was taken in.
+    /// A bundle was imported.
     Imported {
-        /// Files that were stored.
+        /// Number of files that were stored.
         files: u64,
-        /// Files that were there.
+        /// Number of files that were already in the store.
         there: u64,
-        /// Bytes that were stored.
+        /// Size of the stored files in bytes.
         bytes: u64,
-        /// Packages whose index is another one now.
+        /// Number of packages whose index has changed.
         packages: u64,
-        /// Resources that stay as they are, since what is here is newer.
+        /// Number of resources that were not changed because the store has newer ones.
         newer: u64,
-        /// Packages that their upstream has removed since.
+        /// Number of packages that the upstream has removed after the bundle was created.
         removed: u64,
-        /// Lists of installers.
+        /// Number of installer lists that have changed.
         lists: u64,
-        /// Releases that are kept for lock files, as where the bundle was made.
+        /// Number of releases that are now exempt from policies for lock files, as on the server that created the
+        /// bundle.
         owed: usize,
-        /// Files of the cache that were evicted meanwhile.
+        /// Number of cached files that were evicted during the import.
         evicted: u64,
     },
-    /// The fingerprint of the key that signs bundles here.
+    /// The fingerprint of the key with which this server signs bundles.
     Key(String),
 }
 
-/// What a bundle holds.
+/// Contents of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
-    /// Releases.
+    /// Number of releases.
     pub releases: usize,
-    /// Documentation archives.
+    /// Number of documentation archives.
     pub docs: usize,
-    /// Installers.
+    /// Number of installers.
     pub installers: usize,
 }
 
-/// The earlier bundle that a bundle builds on.
+/// The earlier bundle that a bundle depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Since {
-    /// The digest of its manifest.
+    /// Digest of its manifest.
     pub digest: String,
-    /// Files that are in it.
+    /// Number of needed files that it contains.
     pub files: usize,
-    /// How many of them are not here.
+    /// Number of those that are not in this store.
     pub missing: usize,
 }
 
@@ -98,47 +99,50 @@ impl BundleOutcome {
         match self {
             Self::Created { contents, files, bytes, file, elsewhere, signer } => {
                 let mut text =
-                    Text::line(format!("{contents}; {files} files of {bytes} bytes are in {}", file.display()));
+                    Text::line(format!("wrote {contents} to {}: {files} files, {bytes} bytes", file.display()));
                 if let Some((count, since)) = elsewhere {
-                    text.lines.push(format!("{count} files are in {} and are not repeated", since.display()));
+                    text.lines.push(format!("left out {count} files that are in {}", since.display()));
                 }
                 text.remarks.push(format!("hexkeep: signed with the bundle key {signer}"));
                 text
             }
             Self::NotCreated { failed } => {
                 let mut remarks: Vec<String> = failed.iter().map(|sentence| format!("hexkeep: {sentence}")).collect();
-                remarks.push("hexkeep: no bundle was made, since not everything that goes into it is here".to_owned());
+                remarks.push("hexkeep: no bundle was created, because some of its files are missing".to_owned());
                 Text { lines: Vec::new(), remarks, failed: true }
             }
             Self::Proven { contents, since, signer } => {
-                let mut text = Text::line(format!("{contents} are sound"));
+                let mut text = Text::line(format!("verified {contents}"));
                 if let Some(Since { digest, files, missing }) = since {
                     text.lines
-                        .push(format!("{files} files are in the bundle {digest}; {missing} of them are not here"));
+                        .push(format!("{files} files are in the earlier bundle {digest}; {missing} of them are missing from this store"));
                 }
                 text.remarks.push(format!("hexkeep: signed with the bundle key {signer}"));
                 text
             }
             Self::Imported { files, there, bytes, packages, newer, removed, lists, owed, evicted } => {
                 let mut text = Text::line(format!(
-                    "{} imported ({bytes} bytes), {there} were there; {packages} packages and {lists} lists of installers have \
-                     changed",
+                    "{} imported ({bytes} bytes), {there} were already in the store; {packages} packages and {lists} installer \
+                     lists have changed",
                     count(*files, "file was", "files were")
                 ));
                 if *newer > 0 {
-                    text.lines.push(format!("{newer} resources are newer here than in the bundle, and stay"));
+                    text.lines.push(format!("{newer} resources were not changed, because this store has newer ones"));
                 }
                 if *removed > 0 {
-                    text.lines.push(format!("{removed} packages were removed by their upstream since, and stay so"));
+                    text.lines.push(format!("{removed} packages were not imported, because the upstream has removed them after the bundle was created"));
                 }
                 if *owed > 0 {
-                    text.lines.push(format!("{owed} releases are kept to be had as where the bundle was made"));
+                    text.lines.push(format!(
+                        "{owed} releases are protected from policy changes, as on the server that created the bundle"
+                    ));
                 }
                 if *evicted > 0 {
                     text.failed = true;
-                    let why = "storage.cache_limit is too small for it; make it larger and import the bundle again";
+                    let why =
+                        "storage.cache_limit is too small for the bundle; increase it and import the bundle again";
                     text.remarks
-                        .push(format!("hexkeep: {evicted} files were evicted meanwhile, perhaps some of these: {why}"));
+                        .push(format!("hexkeep: {evicted} files were evicted from the cache during the import, possibly imported ones: {why}"));
                 }
                 text
             }

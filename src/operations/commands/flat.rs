@@ -1,4 +1,4 @@
-//! Orders as JSON: by their own name, whatever family they are of.
+//! Reads and writes commands as JSON, without the enum variant that groups them.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use super::{
 
 macro_rules! families {
     ($($family:ident($orders:ident) is $($name:literal)|+;)+) => {
-        /// The names of all orders, family by family.
+        /// The names of all commands, grouped by enum variant.
         const NAMES: &[&str] = &[$($($name,)+)+];
 
         $(impl From<$orders> for Command {
@@ -35,7 +35,7 @@ macro_rules! families {
             type Value = Command;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an order")
+                f.write_str("a command")
             }
 
             fn visit_enum<A: EnumAccess<'de>>(self, order: A) -> Result<Command, A::Error> {
@@ -71,14 +71,14 @@ impl<'de> Deserialize<'de> for Command {
     }
 }
 
-/// An order whose name is known apart from its fields.
+/// A command whose name does not come from the same input as its fields.
 #[derive(Debug)]
 pub struct Named<'n, A> {
     name: &'n str,
     fields: A,
 }
 
-/// Reads an order, or one of a family, by its name, and by its fields from elsewhere.
+/// Returns a deserializer for a command with this name and these fields.
 pub fn named<'de, A: VariantAccess<'de>>(name: &str, fields: A) -> EnumAccessDeserializer<Named<'_, A>> {
     EnumAccessDeserializer::new(Named { name, fields })
 }
@@ -119,7 +119,7 @@ mod tests {
                     Ok(order) => break order,
                     Err(error) => error.to_string(),
                 };
-                // Those of other orders are refused by their names.
+                // Fields of other commands are refused.
                 let other = error.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
                 own.as_object_mut().unwrap().remove(other.unwrap_or_else(|| panic!("{name}: {error}")));
             };

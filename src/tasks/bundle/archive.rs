@@ -1,7 +1,8 @@
-//! A bundle as a file: a tar archive of `hexkeep-bundle.json`, `hexkeep-bundle.sig` and `objects/DIGEST`, in this order.
+//! The file format of bundles: a tar archive of `hexkeep-bundle.json`, `hexkeep-bundle.sig` and `objects/DIGEST`, in
+//! this order.
 //!
-//! Read from its beginning to its end, each header must be the one that the signed manifest foretells: no name, size or
-//! kind of the archive's own is believed, and nothing is read beyond the size that was foretold.
+//! A bundle is read sequentially. Each tar header must match the signed manifest: names, sizes and types in the archive
+//! itself are not trusted, and no more bytes are read than the manifest lists.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -23,50 +24,50 @@ use crate::trust::{Fingerprint, PublicKey, Signer, is_signed};
 const MANIFEST: &str = "hexkeep-bundle.json";
 const SIGNATURE: &str = "hexkeep-bundle.sig";
 
-/// What is signed begins so: a bundle's signature is good for nothing else.
+/// Prefix of the signed data, so that a signature of a bundle is not valid for anything else.
 const CONTEXT: &[u8] = b"hexkeep-bundle 1\n";
 
 /// `hexkeep-bundle.sig`
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Signed {
-    /// SPKI PEM.
+    /// Public key as SPKI PEM.
     key: String,
-    /// Base64, over [`CONTEXT`] and the manifest.
+    /// Signature over [`CONTEXT`] and the manifest, as Base64.
     signature: String,
 }
 
-/// The first line of a manifest that any version can read.
+/// The part of a manifest that every version can read.
 #[derive(Deserialize)]
 struct Head {
     format: u32,
 }
 
-/// Where a file that goes into a bundle is.
+/// Location of a file for a bundle.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// In memory.
     Bytes(Bytes),
-    /// Among the cached files.
+    /// In the cache.
     Cached,
-    /// Among the files of local repositories.
+    /// In the files of local repositories.
     Local,
 }
 
-/// What a bundle says of itself, after its signature was found to be of a trusted key.
+/// The manifest of a bundle whose signature is valid and from a trusted key.
 #[derive(Debug)]
 pub struct Opened {
-    /// What is in it.
+    /// The manifest.
     pub manifest: Manifest,
-    /// What each file is good for.
+    /// Purpose of each file.
     pub plan: Plan,
-    /// Digest of the manifest's bytes.
+    /// SHA-256 of the manifest.
     pub digest: Sha256,
-    /// Who has signed.
+    /// Fingerprint of the key that signed the bundle.
     pub signer: Fingerprint,
 }
 
-/// Writes a bundle; `sources` says where each of the manifest's files is. Blocks.
+/// Writes a bundle; `sources` has the location of each file in the manifest. Blocks.
 pub fn write(
     manifest: &Manifest,
     sources: &HashMap<Sha256, Source>,
@@ -110,7 +111,7 @@ fn path(object: &Object) -> String {
     format!("objects/{}", object.sha256.0)
 }
 
-/// Nothing of a header is from outside, so the same files make the same bytes.
+/// Appends a file with a fixed header, so that the same files always result in the same bytes.
 fn append(
     archive: &mut tar::Builder<&mut dyn Write>,
     path: &str,
@@ -124,21 +125,21 @@ fn append(
     archive.append_data(&mut header, path, from.take(size)).map_err(BundleError::Io)
 }
 
-/// What is done with a bundle that is read.
+/// Receives the contents of a bundle while it is read.
 pub trait Visitor {
-    /// What it says of itself.
+    /// Called with the manifest.
     fn begin(&mut self, opened: &Opened) -> Result<(), BundleError>;
-    /// One of its files, which has its size and is read as far as it is wanted.
+    /// Called for each file. The size of the file is checked; it need not be read to its end.
     fn file(&mut self, opened: &Opened, object: &Object, from: &mut dyn Read) -> Result<(), BundleError>;
 }
 
-/// Reads the manifest of a bundle, and no more of it. Blocks.
+/// Reads only the manifest of a bundle. Blocks.
 pub fn open_manifest(file: &mut dyn Read, trusted: &dyn Fn(&Fingerprint) -> bool) -> Result<Opened, BundleError> {
     let mut archive = tar::Archive::new(file);
     begin(&mut entries(&mut archive)?, trusted)
 }
 
-/// Shows a bundle to `visitor`, to its end. Blocks.
+/// Reads a whole bundle and passes its contents to `visitor`. Blocks.
 pub fn walk(
     file: &mut dyn Read,
     trusted: &dyn Fn(&Fingerprint) -> bool,
@@ -165,7 +166,7 @@ pub fn walk(
 type Entries<'a, 'b> = tar::Entries<'a, &'b mut dyn Read>;
 type Entry<'a, 'b> = tar::Entry<'a, &'b mut dyn Read>;
 
-/// Raw: headers that would change what others say are names that nobody has foretold.
+/// Raw entries: extension headers, which could change other headers, are treated as unexpected files.
 fn entries<'a, 'b>(archive: &'a mut tar::Archive<&'b mut dyn Read>) -> Result<Entries<'a, 'b>, BundleError> {
     Ok(archive.entries().map_err(|_| BundleError::NoBundle)?.raw(true))
 }
@@ -177,7 +178,7 @@ fn begin(entries: &mut Entries<'_, '_>, trusted: &dyn Fn(&Fingerprint) -> bool) 
     let signed: Signed = serde_json::from_slice(&signed).map_err(|_| BundleError::Signature)?;
     let key = PublicKey::from_pem(&signed.key).map_err(|_| BundleError::Signature)?;
     let signature = STANDARD.decode(signed.signature).map_err(|_| BundleError::Signature)?;
-    // Nothing of the manifest is looked at before it is known who says it.
+    // The manifest is not parsed before its signature is verified.
     if !is_signed(&[CONTEXT, &text].concat(), &signature, std::slice::from_ref(&key)) {
         return Err(BundleError::Signature);
     }
@@ -194,7 +195,7 @@ fn begin(entries: &mut Entries<'_, '_>, trusted: &dyn Fn(&Fingerprint) -> bool) 
     Ok(Opened { manifest, plan, digest: Sha256::of(&text), signer })
 }
 
-/// The next file, which has to be this one.
+/// Reads the next file. It must have this path.
 fn next<'a, 'b>(entries: &mut Entries<'a, 'b>, path: &str) -> Result<Entry<'a, 'b>, BundleError> {
     let entry = entries.next().ok_or(BundleError::Truncated)?.map_err(|_| BundleError::Truncated)?;
     if entry.path_bytes() != path.as_bytes() || !entry.header().entry_type().is_file() {
@@ -216,14 +217,14 @@ fn whole(mut entry: Entry<'_, '_>, max: u64) -> Result<Vec<u8>, BundleError> {
     exactly(&mut entry, size)
 }
 
-/// Reads `size` bytes.
+/// Reads exactly `size` bytes.
 pub(super) fn exactly(from: &mut dyn Read, size: u64) -> Result<Vec<u8>, BundleError> {
     let mut bytes = Vec::new();
     let read = from.take(size).read_to_end(&mut bytes).map_err(BundleError::Io)?;
     if read as u64 == size { Ok(bytes) } else { Err(BundleError::Truncated) }
 }
 
-/// Reads and hashes.
+/// A reader that computes a hash.
 pub(super) struct Hashing<'a> {
     inner: &'a mut dyn Read,
     hasher: Hasher,
@@ -235,7 +236,7 @@ impl<'a> Hashing<'a> {
         Self { inner, hasher: Hasher::new(), count: 0 }
     }
 
-    /// Reads to the end; the number of bytes and their digest.
+    /// Reads to the end. Returns the number of bytes and their digest.
     pub(super) fn finish(mut self) -> Result<(u64, Sha256), BundleError> {
         io::copy(&mut self, &mut io::sink()).map_err(BundleError::Io)?;
         Ok((self.count, self.hasher.finish()))

@@ -1,5 +1,5 @@
-//! What goes into a bundle: of each release the tarball, its docs, and the signed index of its package, from the
-//! repository that it comes from; of each such repository `names` and `versions`, where it has them.
+//! Collects the contents of a bundle. For each release: the tarball, its docs, and the signed index of its package,
+//! from the repository that has the release. For each of these repositories: `names` and `versions`, if it has them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -24,24 +24,24 @@ use crate::store::Store;
 use crate::tasks::bundle::archive::Opened;
 use crate::tasks::prefetch::{WantedRelease, context, grant};
 
-/// What a bundle is made of.
+/// The contents of a bundle.
 #[derive(Debug)]
 pub struct BundleContents {
-    /// What it says of itself.
+    /// The manifest.
     pub manifest: Manifest,
-    /// Where its files are.
+    /// Location of each file.
     pub sources: HashMap<Sha256, Source>,
 }
 
-/// What is wanted of one repository.
+/// The packages and releases that a bundle takes from one repository.
 struct RepositoryShare {
     repository: Repository,
     packages: BTreeSet<PackageName>,
-    /// With the digest of the file that may be had.
+    /// Releases, each with the digest of the file that clients get.
     releases: BTreeMap<ArtifactName, Option<Sha256>>,
 }
 
-/// Files, each once, and where they are.
+/// The files of a bundle, without duplicates, and their locations.
 #[derive(Default)]
 struct Files {
     objects: BTreeMap<Sha256, u64>,
@@ -70,8 +70,8 @@ impl Files {
     }
 }
 
-/// Gathers what `wanted` names, which has been brought before; with `docs` its docs, with `installs` every installer that
-/// is here, without what `since` has.
+/// Collects the files of the releases in `wanted`, which were downloaded before; with `docs` also their docs, and with
+/// `installs` all cached installers. Files that the bundle `since` has are left out.
 pub async fn run(
     wanted: &[WantedRelease],
     docs: bool,
@@ -120,7 +120,8 @@ async fn shares(wanted: &[WantedRelease]) -> Result<BTreeMap<RepoName, Repositor
     let mut shares: BTreeMap<RepoName, RepositoryShare> = BTreeMap::new();
     for one in wanted {
         let failed = |source| BundleError::Gather { what: one.to_string(), source };
-        // What the repository that was named does not give out goes into no bundle, whatever its members would say.
+        // A release that the chosen repository does not serve is not put into a bundle, even if a member would serve
+        // it.
         let order = DeliveryOrder::internal(ReleaseFile::Tarball, DeliveryExtent::Whole);
         let delivered = one.repository.deliver(&grant(&one.repository), &one.name, order, context()).await;
         let digest = delivered.map_err(failed)?.value.digest();
@@ -140,7 +141,8 @@ async fn shares(wanted: &[WantedRelease]) -> Result<BTreeMap<RepoName, Repositor
     Ok(shares)
 }
 
-/// The repository that a release comes from, and all those that the index of its package is made of. None is virtual.
+/// The repository that has a release, and all repositories that contribute to the index of its package. None is
+/// virtual.
 fn sources<'a>(
     repository: &'a Repository,
     name: &'a ArtifactName,
@@ -154,7 +156,7 @@ fn sources<'a>(
         for member in members {
             match sources(&member, name).await {
                 Ok((_, parts)) => all.extend(parts),
-                // It has other releases of the package than this one.
+                // The member has the package, but not this release.
                 Err(RepoError::NotFound) => {}
                 Err(error) => return Err(error),
             }
@@ -188,7 +190,7 @@ async fn part(share: RepositoryShare, docs: bool, store: &Arc<Store>, files: &mu
     }
     let lists = [RegistryResource::Names, RegistryResource::Versions];
     let beside = beside.difference(&packages).cloned().map(RegistryResource::Package);
-    // A registry need not have them, and what is locked is built without them.
+    // These are optional: a registry may not have them, and a build from lock files does not need them.
     for resource in lists.into_iter().chain(beside) {
         if let Ok(Some(Signed { bytes, .. })) = resource_of(&repository, &resource).await {
             part.resources.push(Named { name: resource.path(), sha256: files.bytes(bytes) });
@@ -201,7 +203,7 @@ async fn part(share: RepositoryShare, docs: bool, store: &Arc<Store>, files: &mu
             Repository::Local(local) => of_local(local, &name, index, store, files).await?,
             Repository::Virtual(_) => return Err(BundleError::Gone(name.tarball_path())),
         };
-        // It may have been replaced just now, and nobody has judged what it is by now.
+        // The release may have just been replaced, and the policy has not evaluated the new file.
         if digest.is_some_and(|digest| Digest(digest) != tarball.sha256) {
             return Err(BundleError::Gone(name.tarball_path()));
         }
@@ -218,8 +220,8 @@ async fn part(share: RepositoryShare, docs: bool, store: &Arc<Store>, files: &mu
     Ok(part)
 }
 
-/// What the wanted releases of a package depend on: who resolves asks for the index of all of it, also of what is optional
-/// and stands in no lock file.
+/// The dependencies of the wanted releases of a package. A client that resolves versions requests the index of each of
+/// them, also of optional ones that are in no lock file.
 fn unlocked(
     payload: &[u8],
     package: &PackageName,
@@ -235,18 +237,18 @@ fn unlocked(
     here.filter_map(|one| one.package.parse().ok()).collect()
 }
 
-/// A resource that somebody has signed.
+/// A signed registry resource.
 struct Signed {
     bytes: Bytes,
     payload: Bytes,
     index: Index,
 }
 
-/// A resource as whoever publishes it has signed it, fresh if that can be.
+/// A resource with the signature of its publisher, refreshed from the upstream if possible.
 async fn resource_of(repository: &Repository, resource: &RegistryResource) -> Result<Option<Signed>, RepoError> {
     let asked = repository.registry(&grant(repository), resource, repository.signature(), context()).await;
     if let Repository::Remote(remote) = repository {
-        // What is stored is upstream's, whatever was said just now.
+        // The stored resource is always the one from the upstream, even if the request failed.
         let resource = resource.clone();
         let stored = remote.blocking(move |remote| remote.stored(&resource)).await??;
         return Ok(stored.map(|verified| Signed {
@@ -265,8 +267,7 @@ async fn resource_of(repository: &Repository, resource: &RegistryResource) -> Re
     Ok(signed.await.ok().flatten())
 }
 
-/// A tarball that is here and that clients would be served: it has every checksum that is known of it, and none of them
-/// is refused.
+/// A cached tarball that would be served to clients: it matches all known checksums, and none of them is refused.
 async fn of_remote(
     remote: &Arc<RemoteRepository>,
     name: &ArtifactName,
@@ -285,7 +286,7 @@ async fn of_remote(
     Ok(Tarball { name: name.to_string(), sha256, inner })
 }
 
-/// The length of a file of local repositories, where it is there.
+/// The length of a file of local repositories, if the file exists.
 async fn local_length(store: &Store, digest: Sha256) -> Result<Option<u64>, BundleError> {
     Ok(store.local.stat(digest.into()).await?.map(|stat| stat.length))
 }
@@ -304,7 +305,7 @@ async fn of_local(
     Ok(Tarball { name: name.to_string(), sha256, inner: None })
 }
 
-/// The digest of a release's docs, where it has some.
+/// The digest of the docs of a release, if it has docs.
 async fn docs_of(repository: &Repository, name: &ArtifactName) -> Result<Option<Sha256>, BundleError> {
     let order = DeliveryOrder::internal(ReleaseFile::Docs, DeliveryExtent::Whole);
     match repository.deliver(&grant(repository), name, order, context()).await {

@@ -1,9 +1,9 @@
-//! Taking in a bundle that was proven: files first, then lists of installers, packages, and `names` and `versions` last.
+//! Imports a verified bundle: files first, then installer lists, packages, and `names` and `versions` last.
 //!
-//! Each file gets its name in the store when it is whole, and nothing speaks of it before its index has come; each index
-//! is switched in one step. So whoever is served meanwhile is served the old or the new, and what was interrupted goes on
-//! where it was: what is there is passed over. Whoever has ordered it may leave: among the files it stops then, and once
-//! the first list is due it goes on to its end.
+//! Each file becomes visible in the store when it is complete, and no index refers to it before; each index is replaced
+//! atomically. So clients get either the old or the new state during an import, and an interrupted import continues
+//! where it stopped: existing files are skipped. If the client disconnects, the import stops while it stores files;
+//! once it has reached the first list, it runs to its end.
 
 use std::io::Read;
 
@@ -20,22 +20,22 @@ use crate::repository::RemoteRepository;
 use crate::store::blobs::{TakeInError, TakenIn as TakenFile};
 use crate::tasks::report::{Progress, Reporter};
 
-/// What came of it.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportReport {
-    /// Files that were stored.
+    /// Number of files that were stored.
     pub files: u64,
-    /// Files that were there.
+    /// Number of files that were already in the store.
     pub there: u64,
-    /// Bytes that were stored.
+    /// Size of the stored files in bytes.
     pub bytes: u64,
-    /// Packages whose index is another one now.
+    /// Number of packages whose index has changed.
     pub packages: u64,
-    /// Resources that stay as they are, since what is here is newer.
+    /// Number of resources that were not changed because the store has newer ones.
     pub newer: u64,
-    /// Packages that their upstream has removed since.
+    /// Number of packages that the upstream has removed after the bundle was created.
     pub removed: u64,
-    /// Lists of installers.
+    /// Number of installer lists that were stored.
     pub lists: u64,
 }
 
@@ -49,7 +49,7 @@ struct Taking<'a> {
     report: &'a Reporter,
 }
 
-/// Takes in all of it. Blocks, on a thread that may wait for `runtime`.
+/// Imports a whole bundle. Blocks, on a thread that may wait for `runtime`.
 pub fn run(
     file: &mut dyn Read,
     proof: &VerifiedBundle,
@@ -121,7 +121,7 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// All files are here: says of each what it is, where its digest does not.
+    /// Called when all files are stored: records the purpose of each file that is not found by its digest.
     fn settle(&mut self, opened: &Opened) -> Result<(), BundleError> {
         if std::mem::replace(&mut self.settled, true) {
             return Ok(());
@@ -129,7 +129,7 @@ impl Taking<'_> {
         for (digest, one) in
             opened.plan.uses.iter().flat_map(|(digest, uses)| uses.iter().map(move |one| (digest, one)))
         {
-            // Nothing is noted that was not found by reading the file.
+            // Only facts that the verification has read from the file itself are recorded.
             if !one.is_listing() && !self.proof.found.get(digest).is_some_and(|found| found.is(one)) {
                 return Err(BundleError::Changed);
             }

@@ -1,7 +1,7 @@
-//! What a bundle says of itself: `hexkeep-bundle.json`, the first file of it.
+//! The manifest of a bundle: `hexkeep-bundle.json`, its first file.
 //!
-//! It has no time and no host in it: of the same releases in the same state the same bytes are made. Names are read into
-//! their types once, in [`Plan::of`]; nothing of a bundle becomes a path on a disk.
+//! It contains no time and no host name, so that the same releases in the same state result in the same bytes. Names
+//! are parsed into their types once, in [`Plan::of`]; no text of a bundle is used as a path on a disk.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::hex::installs::{List, ListedChecksum};
 use crate::hex::limits;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 
-/// The format that is written and read.
+/// The format that this version writes and reads.
 pub const FORMAT: u32 = 1;
 
 /// SHA-256, in JSON as 64 hexadecimal digits.
@@ -36,45 +36,45 @@ impl From<Digest> for String {
     }
 }
 
-/// The whole.
+/// A manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// [`FORMAT`].
     pub format: u32,
-    /// Digest of the manifest of the bundle that this one builds on.
+    /// Digest of the manifest of the earlier bundle that this one depends on.
     pub since: Option<Digest>,
-    /// By key.
+    /// Repositories, ordered by key.
     pub repositories: Vec<Part>,
-    /// Lists of installers, each with its signature.
+    /// Installer lists, each with its signature.
     pub lists: Vec<Named>,
-    /// Files that these name.
+    /// The files in these lists.
     pub installers: Vec<Installer>,
-    /// The files of this bundle, in their order.
+    /// The files of this bundle, in order.
     pub objects: Vec<Object>,
-    /// Files that the bundle which this one builds on has brought.
+    /// Files that are in the earlier bundle.
     pub elsewhere: Vec<Object>,
 }
 
-/// What is of one repository.
+/// The contents from one repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
-    /// Its key where the bundle was made.
+    /// Key of the repository on the server that created the bundle.
     pub key: String,
-    /// Its name inside signed payloads.
+    /// Name of the repository in signed payloads.
     pub name: String,
     /// Signed resources by path: `packages/jason`.
     pub resources: Vec<Named>,
-    /// By release: `jason-1.4.4`.
+    /// Tarballs, named by release: `jason-1.4.4`.
     pub tarballs: Vec<Tarball>,
-    /// By release.
+    /// Documentation archives, named by release.
     pub docs: Vec<Named>,
-    /// What is owed to lock files.
+    /// Exemptions for lock files.
     pub exemptions: Vec<Exemption>,
 }
 
-/// A file by a name.
+/// A file with a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Named {
@@ -87,9 +87,9 @@ pub struct Named {
 #[serde(deny_unknown_fields)]
 pub struct Tarball {
     pub name: String,
-    /// Of the whole file.
+    /// SHA-256 of the whole file.
     pub sha256: Digest,
-    /// Over its parts, where its index has no other checksum.
+    /// Inner checksum, if its index has no other checksum.
     pub inner: Option<Digest>,
 }
 
@@ -98,11 +98,11 @@ pub struct Tarball {
 #[serde(deny_unknown_fields)]
 pub struct Installer {
     pub sha256: Digest,
-    /// By which its list names it, where that is not `sha256`.
+    /// Checksum in the installer list, if that is not `sha256`.
     pub sha512: Option<String>,
 }
 
-/// What a view owes of a release; see the table `exemptions`.
+/// An exemption of a release in a view; see the table `exemptions`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exemption {
@@ -111,12 +111,12 @@ pub struct Exemption {
     pub version: String,
     pub checksum: String,
     pub delivered: Option<Timestamp>,
-    /// Left out where it is false.
+    /// Left out if false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub licences_known: bool,
     pub advisory_since: Option<Timestamp>,
     pub retirement_since: Option<Timestamp>,
-    /// This and the next two are left out where there is none.
+    /// This field and the next two are left out if they have no value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooldown_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,69 +129,69 @@ pub struct Exemption {
     pub pin_reason: Option<String>,
 }
 
-/// A file, by its content.
+/// A file, identified by its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Object {
     pub sha256: Digest,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// What is wrong with a manifest.
+/// Why a manifest is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// No JSON, or another one.
-    #[error("it cannot be read")]
+    /// The text is not the expected JSON.
+    #[error("its JSON cannot be parsed")]
     Json(#[source] serde_json::Error),
-    /// A name that is none.
-    #[error("it names `{0}`, which cannot exist")]
+    /// A name is invalid.
+    #[error("it contains the invalid name `{0}`")]
     Name(String),
-    /// A file that it has not.
-    #[error("it names the file {0} and does not say where that is")]
+    /// A file is used but not listed.
+    #[error("it uses the file {0} without listing it")]
     NoObject(Sha256),
-    /// A file that is there twice, that nothing names, or that comes after one that has to come later.
-    #[error("its file {0} is out of place")]
+    /// A file is listed twice, is not used, or is in the wrong order.
+    #[error("its file {0} is unused, duplicate or in the wrong order")]
     Place(Sha256),
-    /// A file that is larger than it may be.
-    #[error("its file {0} is larger than it may be")]
+    /// A file is too large.
+    #[error("its file {0} is larger than the limit")]
     Size(Sha256),
 }
 
-/// What a file is good for.
+/// The purpose of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Use {
     /// A signed resource.
     Resource {
-        /// Place of its repository in the manifest.
+        /// Index of its repository in the manifest.
         part: usize,
-        /// Which.
+        /// The resource.
         resource: RegistryResource,
     },
     /// A tarball.
     Tarball {
-        /// Place of its repository in the manifest.
+        /// Index of its repository in the manifest.
         part: usize,
-        /// Which.
+        /// The release.
         name: ArtifactName,
-        /// Its inner checksum, where its index has no other.
+        /// Its inner checksum, if its index has no other checksum.
         inner: Option<Sha256>,
     },
     /// Documentation.
     Docs {
-        /// Place of its repository in the manifest.
+        /// Index of its repository in the manifest.
         part: usize,
-        /// Of which release.
+        /// The release.
         name: ArtifactName,
     },
-    /// A list of installers.
+    /// An installer list.
     List(List),
-    /// An installer, as its list names it.
+    /// An installer, with its checksum in the list.
     Installer(ListedChecksum),
 }
 
 impl Use {
-    /// What has to be there before something else speaks of it comes first.
+    /// Position in the bundle: files with a lower rank come first, so that a file comes before those that refer to it.
     fn rank(&self) -> u8 {
         match self {
             Self::Tarball { .. } | Self::Docs { .. } | Self::Installer(_) => 0,
@@ -209,7 +209,7 @@ impl Use {
         }
     }
 
-    /// Whether it is read whole.
+    /// Whether the file is a list or an index, which is read into memory.
     pub(super) fn is_listing(&self) -> bool {
         self.rank() > 0
     }
@@ -227,15 +227,15 @@ impl fmt::Display for Use {
     }
 }
 
-/// A manifest whose names have been read.
+/// A manifest with parsed names.
 #[derive(Debug)]
 pub struct Plan {
-    /// What each file is good for.
+    /// Purposes of each file.
     pub uses: HashMap<Sha256, Vec<Use>>,
 }
 
 impl Manifest {
-    /// Puts the files into their order: what speaks of others comes after them.
+    /// Sorts the files, so that each file comes before those that refer to it.
     pub(super) fn arrange(&mut self) -> Result<(), ManifestError> {
         let uses = uses(self)?;
         let rank = |object: &Object| uses.get(&object.sha256.0).and_then(|uses| uses.iter().map(Use::rank).max());
@@ -246,7 +246,7 @@ impl Manifest {
 }
 
 impl Plan {
-    /// Reads the names of a manifest, and looks whether its files are where they belong.
+    /// Parses the names of a manifest, and checks the order of its files.
     pub fn of(manifest: &Manifest) -> Result<Self, ManifestError> {
         let uses = uses(manifest)?;
         let mut known: BTreeMap<Sha256, bool> = BTreeMap::new();

@@ -1,14 +1,15 @@
-//! Bundles: what a build needs, in one file that is carried to where there is no network.
+//! Bundles: all packages for a build in one signed file, for a server without network access.
 //!
 //! ```text
-//! create: wanted releases → gathered from their repositories → archive, signed with the bundle key
-//! import: archive → proven whole, under the key of each upstream → files → lists of installers → packages → names
+//! create: wanted releases → collected from their repositories → archive, signed with the bundle key
+//! import: archive → verified, also with the key of each upstream → files → installer lists → packages → names
 //! ```
 //!
-//! The signature of a bundle says who vouches for what has no signature of its own (docs, installers, pins). What is
-//! signed by an upstream is proven again by the upstream's key, and tarballs by the checksum in its index, so a bundle
-//! key that is stolen puts no package into a store. A file is proven by its content as what it will be served as, wherever
-//! it comes from: this bundle, an earlier one, or the store. The format is in docs/STORE-FORMAT.md.
+//! The signature of a bundle protects the contents without a signature of their own (docs, installers, pins). Resources
+//! that an upstream has signed are verified again with the key of the upstream, and tarballs with the checksum in its
+//! index, so a stolen bundle key cannot add packages to a store. Each file is verified by its content, for each purpose
+//! that it is served for, whether it comes from this bundle, an earlier one, or the store. docs/STORE-FORMAT.md
+//! describes the format.
 
 pub mod archive;
 pub mod contents;
@@ -28,130 +29,131 @@ use crate::store::vault::VaultError;
 use crate::store::{Store, StoreError, StoredFile};
 use crate::trust::{Fingerprint, SignError};
 
-/// Why a bundle was not made, or not taken.
+/// Why a bundle cannot be created, verified or imported.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// The file.
-    #[error("the bundle cannot be read or written")]
+    /// The file of the bundle cannot be read or written.
+    #[error("cannot read or write the bundle")]
     Io(#[source] io::Error),
-    /// The store.
+    /// A file of the store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The files of local repositories.
+    /// A file of a local repository cannot be read.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// A task gave no answer.
+    /// A background task ended without a result.
     #[error(transparent)]
     Task(#[from] TaskError),
-    /// What is to go into it.
-    #[error("{what} cannot be put into the bundle")]
+    /// A resource or release for the bundle is not available.
+    #[error("cannot add {what} to the bundle")]
     Gather {
-        /// A resource or a release.
+        /// Name of the resource or release.
         what: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: RepoError,
     },
-    /// What is to go into it was there a moment ago.
-    #[error("{0} was evicted while the bundle was being made: storage.cache_limit is too small for it")]
+    /// A file disappeared while the bundle was created.
+    #[error("{0} was evicted from the cache while the bundle was created; increase storage.cache_limit")]
     Gone(String),
-    /// The bundle key.
-    #[error("the bundle cannot be signed")]
+    /// The bundle cannot be signed.
+    #[error("cannot sign the bundle")]
     Sign(#[from] SignError),
-    /// Something else.
-    #[error("this is no bundle of hexkeep")]
+    /// The file is not a bundle.
+    #[error("the file is not a bundle of hexkeep")]
     NoBundle,
-    /// A later format.
-    #[error("the bundle has the format {0}, which this version does not know; import it with the version that made it")]
+    /// The format of the bundle is unknown.
+    #[error("the bundle has the format {0}, which this version does not support; use the version that created it")]
     Format(u32),
-    /// Its end is missing.
-    #[error("the bundle is not whole: it ends early; take another copy of it")]
+    /// The bundle is incomplete.
+    #[error("the bundle is incomplete; use another copy of it")]
     Truncated,
-    /// Its signature.
-    #[error("the bundle is not what its signature says: it was changed after it was made, or damaged on its way")]
+    /// The signature is invalid.
+    #[error("the signature of the bundle is invalid: the bundle was changed or damaged after it was created")]
     Signature,
-    /// A key that nobody has vouched for.
+    /// The key of the signature is not trusted.
     #[error(
-        "the bundle is signed with the key {0}, which is not trusted here: compare it with what `hexkeep bundle key` \
-         prints where the bundle was made, and then give --trust, or put it under bundles.trusted_keys"
+        "the bundle is signed with the key {0}, which is not trusted: compare it with the output of `hexkeep bundle key` on \
+         the server that created the bundle, then use --trust, or add the key to bundles.trusted_keys"
     )]
     Untrusted(Fingerprint),
-    /// What it says of itself.
-    #[error("the manifest of the bundle is not sound")]
+    /// The manifest is invalid.
+    #[error("the manifest of the bundle is invalid")]
     Manifest(#[from] ManifestError),
-    /// Somebody has tampered with it.
-    #[error("the bundle has a file `{0}` where its manifest has another or none: it is not taken")]
+    /// A file is not in the manifest, or not in its place.
+    #[error("the bundle is invalid: its manifest does not list the file `{0}` at this position")]
     Path(String),
-    /// A file has changed.
-    #[error("{0} in the bundle is not what its manifest says: the bundle is damaged, take another copy of it")]
+    /// A file does not match the manifest.
+    #[error("the bundle is damaged: {0} does not match the manifest; use another copy of the bundle")]
     Damaged(String),
-    /// It is of another upstream, or forged.
-    #[error("{what} in the bundle does not verify here, so nothing of it is taken")]
+    /// A resource has an invalid signature, for example of another upstream.
+    #[error("cannot verify {what} in the bundle; nothing was imported")]
     Unproven {
-        /// What.
+        /// Name of the resource.
         what: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: CacheError,
     },
-    /// A tarball, docs or an installer that nothing signed speaks of.
-    #[error("{0} in the bundle is not what the index or list that has to name it says, so nothing of it is taken")]
+    /// A tarball, documentation archive or installer is not in a signed index or list.
+    #[error("{0} in the bundle does not match its signed index or list; nothing was imported")]
     Unlisted(String),
-    /// An earlier bundle has brought it as something else.
-    #[error("{0}, which an earlier bundle has brought, is not what this bundle calls it, so nothing of it is taken")]
+    /// An earlier bundle contained the file for another purpose.
+    #[error("{0}, imported from an earlier bundle, does not match this bundle; nothing was imported")]
     Elsewhere(String),
-    /// A repository that is not here.
+    /// A repository of the bundle is not configured.
     #[error(
-        "the bundle has packages of the repository `{0}`: configure a remote repository with this key, or with this name \
-         as its `name`"
+        "the bundle has packages of the repository `{0}`, which is not configured: add a remote repository with this key, or \
+         with this `name`"
     )]
     NoRepository(String),
-    /// A repository that publishes itself.
+    /// A repository of the bundle is a local one here.
     #[error(
-        "the bundle has packages of `{0}`, which is a local repository here: what it holds is published to it, not \
-         imported; configure `{0}` as a remote repository with the public key of the server that made the bundle"
+        "the bundle has packages of `{0}`, which is a local repository on this server, and bundles cannot be imported to \
+         local repositories; configure `{0}` as a remote repository with the public key of the server that created the bundle"
     )]
     LocalRepository(String),
-    /// The one that it builds on is missing.
+    /// The earlier bundle was not imported.
     #[error(
-        "the bundle builds on another one, of which {count} files are not here, {first} among them: import that one \
-         first ({since})"
+        "the bundle depends on the earlier bundle {since}: {count} files of it are missing, for example {first}; import the \
+         earlier bundle first"
     )]
     Missing {
-        /// How many.
+        /// Number of missing files.
         count: usize,
-        /// The first of them.
+        /// The first missing file.
         first: String,
-        /// The digest of its manifest.
+        /// Digest of the manifest of the earlier bundle.
         since: String,
     },
-    /// It is not the file that was proven.
-    #[error("the bundle was changed while it was imported; import it again")]
+    /// The file has changed after it was verified.
+    #[error("the bundle file changed during the import; import it again")]
     Changed,
-    /// Whoever has ordered the work has gone.
-    #[error("nobody waits for the bundle any more: give the command again to go on")]
+    /// The client disconnected.
+    #[error("the job was cancelled, because the client disconnected; run the command again to continue")]
     Abandoned,
-    /// Something of our own.
-    #[error("{what} cannot be taken in")]
+    /// A file or list cannot be stored.
+    #[error("cannot import {what}")]
     Take {
-        /// What.
+        /// Name of the file or resource.
         what: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: CacheError,
     },
-    /// A resource.
-    #[error("{what} cannot be taken in")]
+    /// A registry resource cannot be stored.
+    #[error("cannot import {what}")]
     TakeResource {
-        /// What.
+        /// Name of the file or resource.
         what: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: RepoError,
     },
-    /// No room.
+    /// No disk space, or the cache limit is reached.
     #[error(
-        "there is no room for {0} on the disk, or below storage.cache_limit; make some and import the bundle again"
+        "no space for {0}: the disk is full, or storage.cache_limit is reached; free some space or increase the limit, and \
+         import the bundle again"
     )]
     NoRoom(String),
 }
@@ -162,7 +164,7 @@ impl BundleError {
     }
 }
 
-/// A sound file of local repositories, or of those that are cached.
+/// Opens a file of local repositories or of the cache, if it exists and is not damaged.
 fn open(store: &Store, digest: &Sha256, is_local: bool) -> Result<Option<StoredFile>, BundleError> {
     if is_local {
         return Ok(store.local.open_blocking(*digest)?);

@@ -1,4 +1,4 @@
-//! Proving a bundle, from its first byte to its last, before anything of it is taken. Writes nothing.
+//! Verifies a whole bundle before it is imported. Writes nothing.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
@@ -21,12 +21,12 @@ use crate::store::spool::ContentReader;
 use crate::tasks::report::{Progress, Reporter};
 use crate::trust::{Fingerprint, Origin, Verified, verify};
 
-/// The repository of this server that a part of a bundle is for.
+/// The repository of this server that a part of a bundle belongs to.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// It takes what its upstream has signed.
+    /// A remote repository, which accepts resources with the signature of its upstream.
     Remote(Arc<RemoteRepository>),
-    /// It has made it itself: enough to prove a bundle where it was made.
+    /// A local repository, which has signed the resources itself. The server that created a bundle can verify it, too.
     Local(Arc<LocalRepository>),
 }
 
@@ -43,15 +43,15 @@ impl Target {
     }
 }
 
-/// Where bundles are proven.
+/// The parts of this server that a verification needs.
 pub struct VerifyContext<'a> {
-    /// The files.
+    /// The store.
     pub store: &'a Store,
     /// The installers.
     pub installs: &'a Installs,
-    /// Which keys may have signed.
+    /// Whether a key is trusted.
     pub trusted: &'a dyn Fn(&Fingerprint) -> bool,
-    /// Which repository a part is for.
+    /// Finds the repository that a part belongs to.
     pub target: &'a dyn Fn(&Part) -> Result<Target, BundleError>,
 }
 
@@ -61,57 +61,57 @@ impl std::fmt::Debug for VerifyContext<'_> {
     }
 }
 
-/// A bundle in which everything is what it says.
+/// A bundle that was verified.
 #[derive(Debug)]
 pub struct VerifiedBundle {
-    /// What it says of itself.
+    /// The manifest.
     pub opened: Opened,
-    /// Where its parts go.
+    /// The repository for each part.
     pub targets: Vec<Target>,
-    /// For each part whether its lists are older than those that are here.
+    /// For each part, whether its lists are older than those in the store.
     pub older: Vec<bool>,
-    /// What the bundle that it builds on has brought, and is not here.
+    /// Files of the earlier bundle that are missing from the store.
     pub missing: Vec<String>,
-    /// What was found of each tarball, docs archive and installer when it was read, by its digest.
+    /// Checksums of each tarball, documentation archive and installer, by its digest.
     pub found: HashMap<Sha256, FileChecksums>,
 }
 
-/// What a file has beside its digest, as far as its uses ask for it. It was read to find out.
+/// Other checksums of a file, as far as its purposes need them. They are computed from its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileChecksums {
-    /// Its inner checksum.
+    /// Inner checksum of a tarball.
     pub inner: Option<Sha256>,
-    /// Its SHA-512.
+    /// SHA-512 of the file.
     pub sha512: Option<Sha512>,
 }
 
 impl FileChecksums {
-    /// Whether this is enough to serve the file as what a manifest calls it.
+    /// Whether these checksums are sufficient to serve the file for a purpose.
     pub(super) fn is(&self, one: &Use) -> bool {
         match one {
             Use::Tarball { inner: Some(inner), .. } => self.inner == Some(*inner),
             Use::Installer(ListedChecksum::Sha512(sha512)) => self.sha512 == Some(*sha512),
             Use::Tarball { inner: None, .. } | Use::Docs { .. } | Use::Installer(ListedChecksum::Sha256(_)) => true,
-            // These are proven by what they say.
+            // These are verified by their signature.
             Use::Resource { .. } | Use::List(_) => false,
         }
     }
 }
 
-/// What is learned of the files on the way.
+/// The state of a verification.
 struct Proving<'a> {
     here: &'a VerifyContext<'a>,
     targets: Vec<Target>,
     older: Vec<bool>,
     indexes: HashMap<(usize, PackageName), PackageIndex>,
-    /// What lists of installers name.
+    /// Checksums in the installer lists.
     listed: BTreeSet<String>,
     found: HashMap<Sha256, FileChecksums>,
     progress: Progress,
     report: &'a Reporter,
 }
 
-/// Proves all of it. Blocks.
+/// Verifies a whole bundle. Blocks.
 pub fn run(file: &mut dyn Read, here: &VerifyContext<'_>, report: &Reporter) -> Result<VerifiedBundle, BundleError> {
     let mut proving = Proving {
         here,
@@ -184,7 +184,7 @@ impl Visitor for Proving<'_> {
 }
 
 impl Proving<'_> {
-    /// What a resource or a list says, after it was proven.
+    /// Verifies a resource or a list, and remembers its contents.
     fn learn(&mut self, one: &Use, bytes: Vec<u8>) -> Result<(), BundleError> {
         let unproven = |source| BundleError::Unproven { what: one.to_string(), source };
         match one {
@@ -210,13 +210,13 @@ impl Proving<'_> {
         Ok(())
     }
 
-    /// Whether a resource or list that an earlier bundle has brought is here, or something newer.
+    /// Whether the store has a resource or list of an earlier bundle, or a newer one.
     fn is_here(&mut self, one: &Use) -> Result<bool, BundleError> {
         let here = self.here;
         let failed = |source| BundleError::Take { what: one.to_string(), source };
         match one {
             Use::Resource { part, resource } => {
-                // What a local repository has signed is made anew at any time.
+                // A local repository can sign its resources again at any time.
                 let Some(Target::Remote(remote)) = self.targets.get(*part) else { return Ok(true) };
                 let Some(held) = remote.stored(resource).map_err(failed)? else { return Ok(false) };
                 if let (RegistryResource::Package(name), Index::Package(index)) = (resource, held.into_index()) {
@@ -235,8 +235,8 @@ impl Proving<'_> {
         }
     }
 
-    /// Whether a file that an earlier bundle has brought, as what it was called there, is here. It is read as if it were in
-    /// this bundle: what the earlier one has called it says nothing.
+    /// Whether the store has a file of an earlier bundle. The file is read and verified as if it were in this bundle,
+    /// because the earlier bundle may have contained it for another purpose.
     fn stored_is_sound(&mut self, uses: &[Use], object: &Object) -> Result<bool, BundleError> {
         let of_local = |one: &Use| match one {
             Use::Tarball { part, .. } | Use::Docs { part, .. } => {
@@ -248,7 +248,7 @@ impl Proving<'_> {
         let (local, cached) = (uses.iter().any(of_local), !uses.iter().all(of_local));
         let mut found = None;
         for is_local in [local.then_some(true), cached.then_some(false)].into_iter().flatten() {
-            // Hashed here, unless this process has done so.
+            // `open` verifies the digest, unless this process has done it before.
             let Some(stored) = open(store, &object.sha256.0, is_local)? else { return Ok(false) };
             let not_it = || BundleError::Elsewhere(uses.iter().map(ToString::to_string).next().unwrap_or_default());
             if stored.length != object.size {
@@ -265,7 +265,7 @@ impl Proving<'_> {
         Ok(true)
     }
 
-    /// Whether the index or list that has to name a file does, with its checksum.
+    /// Checks that the signed index or list contains a file with its checksum.
     fn is_listed(&self, one: &Use, opened: &Opened) -> Result<(), BundleError> {
         let listed = match one {
             Use::Tarball { part, name, inner } => self.release(*part, name, |release| match release.outer {
@@ -282,7 +282,7 @@ impl Proving<'_> {
     fn release(&self, part: usize, name: &ArtifactName, fits: impl Fn(&Release) -> bool) -> bool {
         match self.indexes.get(&(part, name.package.clone())) {
             Some(index) => index.release(&name.version).is_some_and(fits),
-            // Of an earlier bundle, where it was made: it had this index.
+            // The index is in an earlier bundle of this server, so this server had it.
             None => matches!(self.targets.get(part), Some(Target::Local(_))),
         }
     }
@@ -292,7 +292,7 @@ fn damaged(uses: &[Use], object: &Object) -> BundleError {
     uses.first().map_or_else(|| BundleError::damaged(&object.sha256.0), |one| BundleError::Damaged(one.to_string()))
 }
 
-/// Reads a file: what it has beside its digest, or `None` where it is not what its uses call it.
+/// Reads a file and returns its checksums, or `None` if they do not match its purposes.
 fn read(uses: &[Use], object: &Object, from: &mut dyn Read) -> Result<Option<FileChecksums>, BundleError> {
     let mut hashing = Hashing::new(from);
     let is_by_inner = uses.iter().any(|one| matches!(one, Use::Tarball { inner: Some(_), .. }));
@@ -302,7 +302,7 @@ fn read(uses: &[Use], object: &Object, from: &mut dyn Read) -> Result<Option<Fil
         (false, false) => {}
         (true, false) => found.inner = tarball::inner_checksum(&mut hashing).ok(),
         (false, true) => found.sha512 = Some(Sha512::of_reader(&mut hashing).map_err(BundleError::Io)?),
-        // No installer is a package.
+        // A file cannot be both an installer and a package.
         (true, true) => return Ok(None),
     }
     let (count, digest) = hashing.finish()?;

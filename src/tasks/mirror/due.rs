@@ -1,4 +1,4 @@
-//! Which packages there is something to do for.
+//! Finds the packages that a mirror run has to update.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,26 +11,26 @@ use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
 use crate::repository::{RemoteRepository, RepoError};
 
-/// A package that may have changed.
+/// A package that may have changed since the last run.
 #[derive(Clone, Debug)]
 pub(super) struct DuePackage {
     pub(super) name: PackageName,
-    /// What its record will say.
+    /// Fingerprint for its record.
     pub(super) fingerprint: String,
-    /// How many releases it has, as far as `versions` says.
+    /// Number of releases in `versions`.
     pub(super) releases: u64,
 }
 
-/// What there is to do.
+/// The work of a mirror run.
 #[derive(Debug)]
 pub(super) struct Due {
     pub(super) packages: Vec<DuePackage>,
-    /// Packages that are wanted, changed or not.
+    /// Number of packages in the mirror, changed or not.
     pub(super) wanted: u64,
     pub(super) unchanged: u64,
-    /// Releases of those that may have changed.
+    /// Number of releases of the packages that may have changed.
     pub(super) releases: u64,
-    /// Packages that are here and not listed any more.
+    /// Packages in the cache that are no longer listed.
     pub(super) gone: Vec<PackageName>,
 }
 
@@ -57,12 +57,12 @@ fn sort_out(remote: &RemoteRepository, plan: &MirrorPlan, names: &[u8], versions
         {
             continue;
         }
-        // A name that is none cannot be asked for.
+        // An invalid name cannot be requested.
         let Ok(name) = entry.name.parse::<PackageName>() else { continue };
         due.wanted += 1;
         let of_versions = versions.get(entry.name);
         let fingerprint = fingerprint(&entry, of_versions, &plan.words);
-        // Without a date of the last change, only the index itself can tell.
+        // Without a date of the last change, the index must be read.
         if entry.updated_at.is_some() && is_here(remote, &name, &fingerprint)? {
             due.unchanged += 1;
             continue;
@@ -78,7 +78,7 @@ fn sort_out(remote: &RemoteRepository, plan: &MirrorPlan, names: &[u8], versions
     Ok(due)
 }
 
-/// Whether a run has brought the package as it is listed now, and nothing of it has gone since.
+/// Whether an earlier run has mirrored the package in its listed state, and all its files are still in the cache.
 fn is_here(remote: &RemoteRepository, name: &PackageName, fingerprint: &str) -> Result<bool, RepoError> {
     let Some(mirrored) = remote.mirrored(name.as_str()) else { return Ok(false) };
     let is_there = |digest: &String| Sha256::from_hex(digest).is_ok_and(|digest| remote.has_blob(&digest));

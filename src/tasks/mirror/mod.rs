@@ -1,9 +1,9 @@
-//! `mirror`: a whole registry, or a part of it, brought here and kept up with.
+//! `mirror`: downloads a whole registry, or a part of it, and updates the copy.
 //!
-//! What is listed is here before the list is: the tarballs of a package, then its index, and `names` and `versions` at
-//! the end, when every package of theirs has been brought. Each of them is switched in one step. A record of each
-//! package says up to where it was brought, so a run that was interrupted goes on there, and one that finds nothing new
-//! asks for `names` and `versions` alone, by their validators.
+//! Files are stored before the lists that contain them: the tarballs of a package, then its index, and `names` and
+//! `versions` at the end, when all packages are stored. Each list is replaced atomically. A record for each package
+//! contains its mirrored state, so an interrupted run continues where it stopped, and a run without changes only
+//! requests `names` and `versions` conditionally.
 
 mod due;
 mod package;
@@ -26,73 +26,74 @@ use crate::clock::Timestamp;
 use crate::hex::resource::RegistryResource;
 use crate::repository::{RemoteRepository, RepoError};
 
-/// Which part of a registry is wanted, and how fast.
+/// The part of a registry to mirror, and limits of the run.
 #[derive(Clone, Debug)]
 pub struct MirrorPlan {
-    /// Names of packages; `None`: all.
+    /// Patterns of package names; `None`: all.
     pub packages: Option<GlobSet>,
-    /// So many of the newest releases of each package; `None`: all.
+    /// Number of newest releases of each package; `None`: all.
     pub latest: Option<usize>,
-    /// Only what was published since; what has no date counts as new.
+    /// Only releases that were published since this time; a release without a date counts as new.
     pub since: Option<Timestamp>,
-    /// Documentation, too.
+    /// Include documentation.
     pub docs: bool,
-    /// Requests under way at one time.
+    /// Maximum number of concurrent requests.
     pub connections: usize,
-    /// Bytes a second; `None`: as fast as it goes.
+    /// Maximum bytes per second; `None`: no limit.
     pub rate: Option<u64>,
-    /// Only say what there is to do.
+    /// Report what would be downloaded, without downloading it.
     pub dry_run: bool,
-    /// What the tarballs of each package depend on beside its index: another extent makes every package due again.
+    /// The options that decide, besides the index, which files of a package are mirrored. After a change of these
+    /// options, every package is checked again.
     pub words: String,
 }
 
-/// What came of a run.
+/// The result of a mirror run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mirrored {
-    /// Packages that are wanted.
+    /// Number of packages in the mirror.
     pub packages: u64,
-    /// Those that had not changed.
+    /// Number of packages that have not changed.
     pub unchanged: u64,
-    /// Tarballs that were here already, of packages that had changed.
+    /// Number of tarballs that were already mirrored, of packages that have changed.
     pub there: u64,
-    /// Tarballs that were brought, or would be.
+    /// Number of tarballs that were downloaded, or would be.
     pub brought: u64,
-    /// Documentation that is here, of packages that had changed.
+    /// Number of releases with mirrored documentation, of packages that have changed.
     pub docs: u64,
-    /// Bytes that were brought.
+    /// Number of bytes that were downloaded.
     pub bytes: u64,
-    /// Packages that the registry lists no more.
+    /// Number of packages that the registry no longer lists.
     pub gone: u64,
-    /// Files that the registry lists and does not have.
+    /// Files that the registry lists but does not have.
     pub missing: Vec<String>,
-    /// What could not be brought, a sentence each.
+    /// An error for each file that could not be downloaded.
     pub failed: Vec<String>,
-    /// Whether `names` and `versions` are those of this run.
+    /// Whether `names` and `versions` were updated.
     pub switched: bool,
 }
 
-/// Why a run could not be made at all.
+/// Why a mirror run could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorError {
-    /// The upstream, or something of our own.
-    #[error("`{resource}` cannot be fetched")]
+    /// A list cannot be downloaded.
+    #[error("cannot download `{resource}`")]
     Bulk {
         /// `names` or `versions`.
         resource: RegistryResource,
-        /// Why.
+        /// Cause.
         #[source]
         source: RepoError,
     },
-    /// A registry that does not say what it has cannot be mirrored.
-    #[error("the upstream has no `{0}`: it does not say what there is")]
+    /// The registry has no list of its packages, so it cannot be mirrored.
+    #[error("cannot mirror the upstream: it has no `{0}`, the list of its packages")]
     NoBulk(RegistryResource),
-    /// Something of our own.
-    #[error("what is here cannot be looked at")]
+    /// The cache cannot be read.
+    #[error("cannot read the mirrored files")]
     Here(#[from] RepoError),
 }
 
-/// What the packages of a run share.
+/// The shared state of a mirror run.
 struct Run<'a> {
     remote: &'a Arc<RemoteRepository>,
     plan: &'a MirrorPlan,
@@ -103,7 +104,7 @@ struct Run<'a> {
     report: &'a Reporter,
 }
 
-/// Mirrors. Dropping it stops it, and what was brought stays.
+/// Runs a mirror. If the future is dropped, the run stops, and downloaded files stay.
 pub async fn run(
     remote: &Arc<RemoteRepository>,
     plan: &MirrorPlan,
@@ -136,10 +137,10 @@ pub async fn run(
     if !plan.dry_run && tally.failed.is_empty() {
         tally.switched = true;
         for staged in [names, versions] {
-            // Who was overtaken finds something newer there, which the next run brings.
+            // If the cache already has a newer list, the next run mirrors its packages.
             if remote.take_over(staged).await? == TakenOver::NotStored {
                 tally.switched = false;
-                tally.failed.push("there is no room for `names` and `versions`".to_owned());
+                tally.failed.push("no space for `names` and `versions`".to_owned());
             }
         }
     }

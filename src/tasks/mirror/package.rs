@@ -1,4 +1,4 @@
-//! One package: its tarballs and docs, and then its index.
+//! Mirrors one package: its tarballs and docs, and then its index.
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -15,23 +15,23 @@ use crate::hex::version::ReleaseVersion;
 use crate::repository::RepoError;
 use crate::tasks::patience::again;
 
-/// How often a package is begun again because somebody else has brought another index meanwhile.
+/// Maximum number of attempts if the index of a package changes in the cache during a run.
 const ROUNDS: u32 = 3;
 
-const NO_ROOM: &str = "there is no room for it on the disk, or below storage.cache_limit";
+const NO_ROOM: &str = "no space: the disk is full, or storage.cache_limit is reached";
 
-/// What came of a release.
+/// The result for one release.
 enum Brought {
     Stored(Sha256),
-    /// The registry has no checksum for it, so there is nothing to bring.
+    /// The registry has no checksum for the release, so it is not downloaded.
     Unprovable,
-    /// The registry does not have the file that it lists, at least not now.
+    /// The registry lists the file, but does not have it at present.
     Missing,
     Failed,
 }
 
 impl Run<'_> {
-    /// Brings one package; what fails is in the tally.
+    /// Mirrors one package. Failures are recorded in the tally.
     pub(super) async fn package(&self, due: DuePackage) {
         for _ in 0..ROUNDS {
             match self.round(&due).await {
@@ -43,13 +43,14 @@ impl Run<'_> {
                 Err(error) => return self.failed(format!("packages/{}: {}", due.name, sentence(&error))).await,
             }
         }
-        self.failed(format!("packages/{}: it changed while it was brought; the next run brings it", due.name)).await;
+        self.failed(format!("packages/{}: the package changed during the download; the next run updates it", due.name))
+            .await;
     }
 
     async fn round(&self, due: &DuePackage) -> Result<TakenOver, RepoError> {
         let resource = RegistryResource::Package(due.name.clone());
         let staged = again(RepoError::again_after, || self.stage(&resource)).await?;
-        // Listed, and gone since: the next list will not have it.
+        // The package was removed after it was listed. The next list will not contain it.
         let Some(staged) = staged else { return Ok(TakenOver::Done) };
         let Index::Package(index) = staged.index() else { return Ok(TakenOver::Done) };
         let wanted = wanted(index, self.plan);
@@ -71,7 +72,7 @@ impl Run<'_> {
             match brought {
                 Brought::Stored(digest) => tarballs.push(digest.to_string()),
                 Brought::Unprovable => {}
-                // Perhaps it is on its way: the next run asks again.
+                // It may appear later. The next run requests it again.
                 Brought::Missing => settled = false,
                 Brought::Failed => complete = false,
             }
@@ -81,7 +82,7 @@ impl Run<'_> {
         }
         self.advance(uncounted, 0);
         if !complete {
-            // What failed has been said; the index stays as it was.
+            // The failure has been reported. The index is not updated.
             return Ok(TakenOver::Done);
         }
         let taken = self.remote.take_over(staged).await?;
@@ -159,7 +160,7 @@ impl Run<'_> {
         }
     }
 
-    /// Counts what a run would bring.
+    /// Counts the files that a run would download.
     async fn count(&self, wanted: Vec<(ReleaseVersion, Release)>) -> Result<(), RepoError> {
         let here = self.remote.blocking(move |remote| {
             let is_here = |release: &Release| remote.digest_of(release).is_some_and(|digest| remote.has_blob(&digest));
@@ -174,13 +175,13 @@ impl Run<'_> {
     }
 }
 
-/// The releases that are wanted, newest first.
+/// The releases to mirror, newest first.
 pub(super) fn wanted(index: &PackageIndex, plan: &MirrorPlan) -> Vec<(ReleaseVersion, Release)> {
     let releases = index.releases.iter().filter(|release| {
         let old = release.published_at.zip(plan.since).is_some_and(|(published_at, since)| published_at < since);
         !old
     });
-    // What is no version cannot be asked for.
+    // An invalid version cannot be requested.
     let mut wanted: Vec<(ReleaseVersion, Release)> =
         releases.filter_map(|release| Some((release.version.parse().ok()?, release.clone()))).collect();
     wanted.sort_unstable_by(|(left, _), (right, _)| right.cmp(left));

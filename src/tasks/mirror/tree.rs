@@ -1,8 +1,8 @@
-//! `mirror --to`: what is here as a folder that any web server can serve: `names`, `versions`, `packages/`,
-//! `tarballs/`, `docs/`, `public_key`. Asks nobody.
+//! `mirror --to`: writes the mirrored files to a folder that any web server can serve: `names`, `versions`,
+//! `packages/`, `tarballs/`, `docs/`, `public_key`. Sends no requests to the upstream.
 //!
-//! The files of a package come before its index, and `names` and `versions` come last, so whoever reads the folder
-//! meanwhile finds what is listed. An index that is there already, byte for byte, says that its files are, too.
+//! The files of a package are written before its index, and `names` and `versions` are written last, so that all listed
+//! files exist at any time. If the folder already has an identical index, it also has the files of this index.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,37 +20,37 @@ use crate::store::StoreError;
 use crate::store::output::OutputFolder;
 use crate::tasks::report::{Progress, Reporter};
 
-/// What was written.
+/// The result of writing a folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Packages in the folder.
+    /// Number of packages in the folder.
     pub packages: u64,
-    /// Files that were written.
+    /// Number of files that were written.
     pub files: u64,
-    /// Files that were removed, since the registry lists them no more.
+    /// Number of files that were removed, because the registry no longer lists them.
     pub removed: u64,
-    /// What is listed and is not here.
+    /// Listed files that are not mirrored.
     pub missing: Vec<String>,
 }
 
 /// Why the folder could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// Nothing to write.
-    #[error("`{0}` is not here: mirror the repository first")]
+    /// The repository was not mirrored before.
+    #[error("`{0}` is not in the cache; mirror the repository first")]
     Nothing(RegistryResource),
-    /// What is here.
+    /// The cache cannot be read.
     #[error(transparent)]
     Here(#[from] RepoError),
-    /// The folder.
+    /// The folder cannot be written.
     #[error(transparent)]
     Folder(#[from] StoreError),
-    /// A task gave no answer.
+    /// A background task ended without a result.
     #[error(transparent)]
     Task(#[from] TaskError),
 }
 
-/// Writes what is here of `remote` into `folder`.
+/// Writes the mirrored files of `remote` to `folder`.
 pub async fn run(
     remote: &Arc<RemoteRepository>,
     plan: &MirrorPlan,
@@ -163,7 +163,7 @@ async fn package(
     Ok(())
 }
 
-/// Writes a file unless it is there, byte for byte.
+/// Writes a file, unless an identical file exists. Returns whether it was written.
 fn replace(folder: &OutputFolder, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {
     if folder.read(name, limits::ENVELOPE as u64)?.is_some_and(|there| there == bytes) {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! `mirror --verify`: whether what is listed is here and is what it claims to be. Asks nobody.
+//! `mirror --verify`: checks that all listed files are mirrored and valid. Sends no requests to the upstream.
 
 use super::MirrorPlan;
 use super::package::wanted;
@@ -11,29 +11,29 @@ use crate::repository::RemoteRepository;
 use crate::repository::remote::Soundness;
 use crate::tasks::report::{Progress, Reporter};
 
-/// What a look at everything has found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Packages whose index is here and sound.
+    /// Number of packages with a valid index.
     pub packages: u64,
-    /// Tarballs that have their digest.
+    /// Number of tarballs with the right checksum.
     pub tarballs: u64,
-    /// Releases for which the registry has no checksum: they are never stored.
+    /// Number of releases without a checksum in the registry; they are never stored.
     pub unprovable: u64,
-    /// A sentence for each thing that is missing or wrong.
+    /// A sentence for each missing or damaged file.
     pub wrong: Vec<String>,
-    /// The packages that are concerned, with the digests of damaged files.
+    /// The packages with missing or damaged files, with the digests of damaged files.
     pub concerned: Vec<(String, Vec<Sha256>)>,
 }
 
-/// Walks `names`, the packages, their tarballs. Blocks.
+/// Verifies `names` and `versions`, the index of each package, and its tarballs. Blocks.
 pub fn run(remote: &RemoteRepository, plan: &MirrorPlan, report: &Reporter) -> Result<Verified, CacheError> {
     let mut found = Verified::default();
     if remote.stored(&RegistryResource::Versions)?.is_none() {
         found.wrong(report, "versions is missing or damaged".to_owned());
     }
     let Some(names) = remote.stored(&RegistryResource::Names)? else {
-        found.wrong(report, "names is missing or damaged: there is nothing to hold the rest against".to_owned());
+        found.wrong(report, "names is missing or damaged, so the packages cannot be verified".to_owned());
         return Ok(found);
     };
     let is_wanted =

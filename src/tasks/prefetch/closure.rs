@@ -1,7 +1,8 @@
-//! What releases depend on, and what that depends on, each in the newest release that fits.
+//! Finds all direct and indirect dependencies of releases, each in the newest version that meets the requirement.
 //!
-//! No version is solved for here, as a client does it: a release that is taken fits those that ask for it, one by one. So
-//! what a client resolves to may be another one; it is for warming a cache, and for locks that name only a beginning.
+//! This is not a version solver like that of a client: each requirement is considered separately. A client may
+//! therefore resolve to other versions. It is meant for warming a cache, and for lock files with only a part of the
+//! dependencies.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -14,17 +15,17 @@ use crate::hex::resource::ArtifactName;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::Repository;
 
-/// The releases of a package, and what each of them depends on.
+/// The releases of a package with their dependencies.
 pub(in crate::tasks) type Releases = Vec<(ReleaseVersion, Vec<Dependency>)>;
 
-/// Adds to `all` what it depends on; a sentence for each thing that cannot be found goes to `failed`.
+/// Adds all dependencies to `all`, and an error for each missing dependency to `failed`.
 pub(super) async fn extend(all: &mut Vec<WantedRelease>, failed: &mut Vec<String>) {
     let mut known: HashMap<(String, PackageName), Releases> = HashMap::new();
     let mut todo: VecDeque<WantedRelease> = all.iter().cloned().collect();
     while let Some(one) = todo.pop_front() {
         if let Err(error) = learn(&mut known, &one.repository, &one.name.package).await {
-            // That this release cannot be had is said where it is fetched.
-            tracing::debug!(%one, error = &error as &dyn std::error::Error, "what it depends on is not known");
+            // The download of this release will report the error.
+            tracing::debug!(%one, error = &error as &dyn std::error::Error, "cannot read the dependencies of a release");
             continue;
         }
         for dependency in of(&known, &one) {
@@ -51,7 +52,7 @@ fn of(known: &HashMap<(String, PackageName), Releases>, one: &WantedRelease) -> 
     all.into_iter().filter(|dependency| !dependency.optional).collect()
 }
 
-/// The release that is to be brought for a dependency; `None` where one that is wanted already fits.
+/// The release to download for a dependency; `None` if a release in `all` already meets the requirement.
 async fn fitting(
     known: &mut HashMap<(String, PackageName), Releases>,
     all: &[WantedRelease],
@@ -60,11 +61,13 @@ async fn fitting(
 ) -> Result<Option<WantedRelease>, String> {
     let repository = &one.repository;
     if let Some(other) = dependency.repository.as_deref().filter(|other| *other != repository.name().as_str()) {
-        return Err(format!("it is of the repository `{other}`; give a lock file that names it"));
+        return Err(format!("it is in the repository `{other}`; use a lock file that contains it"));
     }
-    let package: PackageName = dependency.package.parse().map_err(|_| "this is no name of a package".to_owned())?;
-    let requirement: Requirement =
-        dependency.requirement.parse().map_err(|_| format!("`{}` is no requirement", dependency.requirement))?;
+    let package: PackageName = dependency.package.parse().map_err(|_| "it is not a valid package name".to_owned())?;
+    let requirement: Requirement = dependency
+        .requirement
+        .parse()
+        .map_err(|_| format!("`{}` is not a valid requirement", dependency.requirement))?;
     let fits = |wanted: &&WantedRelease| {
         wanted.repository.is(repository) && wanted.name.package == package && requirement.matches(&wanted.name.version)
     };
@@ -73,20 +76,20 @@ async fn fitting(
     }
     if !may_ask(repository, &package).await {
         return Err(format!(
-            "the name is private, and is not told to the upstream of {}: give a lock file that names it, too, so that it comes from \
-             the repository whose it is",
+            "the name is private, and must not be sent to the upstream of `{}`; use a lock file that contains it with its \
+             repository",
             repository.key()
         ));
     }
     learn(known, repository, &package).await.map_err(|error| sentence(&error))?;
     let releases = known.get(&(repository.key().to_string(), package.clone())).map(Vec::as_slice).unwrap_or_default();
     let version =
-        newest(releases, &requirement).ok_or_else(|| format!("no release fits `{}`", requirement.as_str()))?;
+        newest(releases, &requirement).ok_or_else(|| format!("no release matches `{}`", requirement.as_str()))?;
     let name = ArtifactName { package, version };
     Ok(Some(WantedRelease { repository: repository.clone(), name, inner: None, outer: None }))
 }
 
-/// The newest release that fits, a pre-release only where there is no other.
+/// The newest version that meets the requirement; a pre-release only if no other version does.
 pub(in crate::tasks) fn newest(
     releases: &[(ReleaseVersion, Vec<Dependency>)],
     requirement: &Requirement,
@@ -95,7 +98,7 @@ pub(in crate::tasks) fn newest(
     fitting.max_by_key(|version| (!version.is_pre_release(), (*version).clone())).cloned()
 }
 
-/// Reads the index of a package, once.
+/// Reads the index of a package, if it was not read before.
 async fn learn(
     known: &mut HashMap<(String, PackageName), Releases>,
     repository: &Repository,
@@ -110,7 +113,7 @@ async fn learn(
     Ok(())
 }
 
-/// The releases of a package as clients of the repository get them.
+/// The releases of a package, as clients of the repository get them.
 pub(in crate::tasks) async fn releases(repository: &Repository, package: &PackageName) -> Result<Releases, Failure> {
     let payload = payload(repository, package).await?;
     let releases = dependencies(&payload).map_err(|_| Failure::Index)?;

@@ -108,7 +108,7 @@ async fn what_an_earlier_bundle_has_brought_is_proven_as_what_it_is_called_now()
             let file = site.home.path("build.bundle");
             let second = other.run(&["bundle", command, file.to_str().unwrap(), "--trust", &trust()]);
             assert_eq!((second.code, second.stdout.as_str()), (1, ""), "{disguise}: {command}: {second:?}");
-            let why = "which an earlier bundle has brought, is not what this bundle calls it";
+            let why = "imported from an earlier bundle, does not match this bundle";
             assert!(second.stderr.contains(why), "{disguise}: {command}: {second:?}");
         }
         // The first bundle had the true ones, and they are served on.
@@ -148,7 +148,7 @@ async fn what_is_elsewhere_and_is_what_it_is_called_is_taken() {
     bytes[1000] ^= 1;
     fs::write(&blob, bytes).unwrap();
     let third = import(&other, &site.home, "build.bundle", &trust);
-    assert!(third.code == 1 && third.stderr.contains("1 files are not here"), "{third:?}");
+    assert!(third.code == 1 && third.stderr.contains("1 files of it are missing"), "{third:?}");
 }
 
 impl Forgery {

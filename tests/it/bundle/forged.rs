@@ -108,7 +108,7 @@ async fn a_bundle_key_does_not_make_packages() {
     forgery.replace(&index, &foreign);
     forgery.write(&site.home);
     let said = refused(&site, &trust);
-    assert!(said.contains("packages/jason in the bundle does not verify here"), "{said}");
+    assert!(said.contains("cannot verify packages/jason in the bundle"), "{said}");
 
     // Signed by the upstream, of another package.
     let mut forgery = Forgery::of_sound(&site);
@@ -116,21 +116,21 @@ async fn a_bundle_key_does_not_make_packages() {
     forgery.replace(&index, &other.package("plug"));
     forgery.write(&site.home);
     let said = refused(&site, &trust);
-    assert!(said.contains("packages/jason in the bundle does not verify here"), "{said}");
+    assert!(said.contains("cannot verify packages/jason in the bundle"), "{said}");
     assert!(said.contains("the signed payload is about \"plug\""), "{said}");
 
     let mut forgery = Forgery::of_sound(&site);
     forgery.replace(&tarball, b"another tarball");
     forgery.write(&site.home);
     let said = refused(&site, &trust);
-    assert!(said.contains("tarballs/jason-1.4.4.tar in the bundle is not what the index or list"), "{said}");
+    assert!(said.contains("tarballs/jason-1.4.4.tar in the bundle does not match its signed index or list"), "{said}");
 
     // Docs of a release that is not.
     let mut forgery = Forgery::of_sound(&site);
     forgery.manifest["repositories"][0]["docs"][0]["name"] = json!("jason-9.9.9");
     forgery.write(&site.home);
     let said = refused(&site, &trust);
-    assert!(said.contains("docs/jason-9.9.9.tar.gz in the bundle is not what"), "{said}");
+    assert!(said.contains("docs/jason-9.9.9.tar.gz in the bundle does not match its signed index or list"), "{said}");
 
     // An installer that no list names.
     let mut forgery = Forgery::of_sound(&site);
@@ -160,17 +160,17 @@ async fn what_is_changed_cut_or_out_of_place_is_refused() {
 
     for cut in [0, 100] {
         write(&sound[..cut]);
-        assert!(refused(&site, &trust).contains("this is no bundle of hexkeep"), "{cut}");
+        assert!(refused(&site, &trust).contains("the file is not a bundle of hexkeep"), "{cut}");
     }
     for cut in [512, 700, 8 * 1024, 100 * 1024, sound.len() - 4096] {
         write(&sound[..cut]);
-        assert!(refused(&site, &trust).contains("the bundle is not whole: it ends early"), "{cut}");
+        assert!(refused(&site, &trust).contains("the bundle is incomplete"), "{cut}");
     }
     // Any byte of the manifest, of its signature, of a file.
     for (at, sentence) in [
-        (512 + 20, "is not what its signature says"),
-        (sound.len() - 100 * 1024, "is not what its manifest says"),
-        (150 * 1024, "is not what its manifest says"),
+        (512 + 20, "the signature of the bundle is invalid"),
+        (sound.len() - 100 * 1024, "does not match the manifest"),
+        (150 * 1024, "does not match the manifest"),
     ] {
         let mut changed = sound.clone();
         changed[at] ^= 1;
@@ -187,16 +187,16 @@ async fn what_is_changed_cut_or_out_of_place_is_refused() {
     let more = ("../../hexkeep.yaml".to_owned(), b"x".to_vec());
     for at in [2, parts.len()] {
         let said = rearranged(&|parts| parts.insert(at, more.clone()));
-        assert!(said.contains("has a file `../../hexkeep.yaml` where"), "{said}");
+        assert!(said.contains("its manifest does not list the file `../../hexkeep.yaml` at this position"), "{said}");
     }
     let said = rearranged(&|parts| parts[2].0 = "/etc/passwd".to_owned());
-    assert!(said.contains("has a file `/etc/passwd` where"), "{said}");
+    assert!(said.contains("its manifest does not list the file `/etc/passwd` at this position"), "{said}");
     let said = rearranged(&|parts| parts.swap(2, 3));
-    assert!(said.contains("has a file `objects/"), "{said}");
+    assert!(said.contains("its manifest does not list the file `objects/"), "{said}");
     let said = rearranged(&|parts| drop(parts.remove(2)));
-    assert!(said.contains("has a file `objects/"), "{said}");
+    assert!(said.contains("its manifest does not list the file `objects/"), "{said}");
     let said = rearranged(&|parts| parts[2].1.push(0));
-    assert!(said.contains("is not what its manifest says"), "{said}");
+    assert!(said.contains("does not match the manifest"), "{said}");
     // A link in the place of a file.
     let mut linked = sound.clone();
     let place = linked.windows(8).position(|bytes| bytes == b"objects/").unwrap();
@@ -209,9 +209,9 @@ async fn what_is_changed_cut_or_out_of_place_is_refused() {
     linked[place + 148..place + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     write(&linked);
     let said = refused(&site, &trust);
-    assert!(said.contains("has a file `objects/"), "{said}");
+    assert!(said.contains("its manifest does not list the file `objects/"), "{said}");
     write(b"hello");
-    assert!(refused(&site, &trust).contains("this is no bundle of hexkeep"));
+    assert!(refused(&site, &trust).contains("the file is not a bundle of hexkeep"));
     fs::remove_file(site.home.path("build.bundle")).unwrap();
     assert!(refused(&site, &trust).contains("build.bundle: No such file"));
 }
@@ -228,7 +228,7 @@ async fn a_later_format_and_an_unknown_one_are_named() {
     let mut forgery = Forgery::of_sound(&site);
     forgery.manifest["repositories"][0]["resources"][0]["name"] = json!("../../../x");
     forgery.write(&site.home);
-    assert!(refused(&site, &trust).contains("it names `../../../x`, which cannot exist"));
+    assert!(refused(&site, &trust).contains("it contains the invalid name `../../../x`"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,7 +86,7 @@ async fn an_old_release_its_docs_and_installers_go_all_the_way() {
         assert_eq!(other.run(&["verify-store"]).code, 0, "{story}");
         // What was taken in is known by its inner checksum, so it stays where its package is kept.
         let kept = other.run(&["gc", "--keep-latest", "9"]);
-        assert!(kept.stdout.starts_with("0 files of 0 bytes are gone; 6 of "), "{story}: {kept:?}");
+        assert!(kept.stdout.starts_with("0 files (0 bytes) were removed; 6 of "), "{story}: {kept:?}");
         let daemon = other.serve();
         is_served(&site, &daemon).await;
         assert_eq!(daemon.stop().0, Some(0));
@@ -125,7 +125,7 @@ async fn another_tarball_in_the_place_of_an_old_one_is_refused() {
     forgery.replace(&sound, &wrong);
     forgery.write(&site.home);
     let said = refused(&site, &trust);
-    assert!(said.contains("tarballs/jason-1.0.0.tar in the bundle is not what its manifest says"), "{said}");
+    assert!(said.contains("the bundle is damaged: tarballs/jason-1.0.0.tar does not match the manifest"), "{said}");
 
     // A manifest that says so, too: the index has the last word.
     for inner in [json!(inner.to_string()), json!(null)] {
@@ -138,6 +138,9 @@ async fn another_tarball_in_the_place_of_an_old_one_is_refused() {
         }
         forgery.write(&site.home);
         let said = refused(&site, &trust);
-        assert!(said.contains("tarballs/jason-1.0.0.tar in the bundle is not what the index"), "{inner}: {said}");
+        assert!(
+            said.contains("tarballs/jason-1.0.0.tar in the bundle does not match its signed index"),
+            "{inner}: {said}"
+        );
     }
 }

@@ -159,8 +159,11 @@ async fn each_of_the_two_can_be_chosen_alone_and_a_reload_takes_it() {
 async fn a_combination_that_makes_no_sense_is_told() {
     for (settings, told) in [
         (", publish: users, changes: owners, anonymous_read: true", None),
-        (", publish: users, allow_new_packages: false", Some("nobody publishes a new name, so `users` allows nothing")),
-        (", publish: users", Some("`acme` is private, so of all users only those who may read it can publish to it")),
+        (
+            ", publish: users, allow_new_packages: false",
+            Some("`users` has no effect, because `allow_new_packages: false` forbids new packages"),
+        ),
+        (", publish: users", Some("`acme` is private, so only users with read access can publish to it")),
     ] {
         let hub = acme(settings).await;
         let (code, out, err) = hub.command(&["check-config"]).await;

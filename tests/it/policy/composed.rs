@@ -146,7 +146,7 @@ async fn what_was_delivered_and_what_is_pinned_goes_on() {
     let lock = lock.to_str().unwrap().to_owned();
     let (code, said, _) = hub.command(&["policy", "test", "hexpm", "--lock", &lock]).await;
     assert_eq!(code, 1);
-    assert!(said.trim_end().ends_with("; the newest release to take instead is 1.0.0"), "{said}");
+    assert!(said.trim_end().ends_with("; use 1.0.0 instead, the newest allowed release"), "{said}");
     let (code, _, error) = hub.command(&["pin", "hexpm", "--lock", &lock, "--reason", "SEC-1"]).await;
     assert_eq!(code, 0, "{error}");
     assert_eq!(listed(&hub).await, ["1.0.0", "1.2.0"]);

@@ -8,7 +8,7 @@ use super::super::support::process::{Daemon, Home};
 use super::super::support::site::Site;
 use super::DAY;
 
-const MESSAGE: &str = "a policy is enforced from now on";
+const MESSAGE: &str = "the policy is now enforced";
 
 /// Writes the configuration with these rules and reloads it.
 fn reload(site: &Site, mode: &str, rules: &str) {

@@ -50,7 +50,7 @@ async fn who_has_a_release_is_known_by_credential_and_address_range() {
         assert_eq!(said.lines().count(), 3, "{said}");
         let (code, _, error) = hub.command(&["who-has", "jason", "7.0.0"]).await;
         assert_eq!(code, 0);
-        assert!(error.starts_with("nobody has fetched it from here"), "{error}");
+        assert!(error.starts_with("the fetch log has no download of jason"), "{error}");
         assert_eq!(hub.command(&["who-has", "jason", "--repository", "nowhere"]).await.0, 1);
     }
     hub.launch().await;
@@ -66,7 +66,7 @@ async fn who_has_a_release_is_known_by_credential_and_address_range() {
     hub.clock.advance(Duration::from_secs(91 * DAY));
     let (_, said, error) = hub.command(&["who-has", "jason"]).await;
     assert_eq!(said, "", "after 90 days nobody knows");
-    assert!(error.starts_with("nobody has fetched it"), "{error}");
+    assert!(error.starts_with("the fetch log has no download of jason"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +101,7 @@ async fn addresses_are_kept_as_it_is_configured() {
     reload(&hub, &wishes("retain: 0s")).await;
     assert_eq!(hub.get(NEW).await.status, 200);
     let (_, said, error) = hub.command(&["who-has", "jason", "1.1.0"]).await;
-    assert_eq!((said.as_str(), error.trim_end()), ("", "nothing is written down: fetch_log.retain is 0s"));
+    assert_eq!((said.as_str(), error.trim_end()), ("", "the fetch log is disabled: fetch_log.retain is 0s"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,7 +91,7 @@ async fn commands_do_not_take_out_what_is_held_above() {
         for order in orders {
             let (code, said, error) = hub.command(order).await;
             assert_eq!(code, 1, "{order:?}, {how}: {said}{error}");
-            assert!(error.contains("is read through `hexpm` alone"), "{order:?}, {how}: {error}");
+            assert!(error.contains("is served only through `hexpm`"), "{order:?}, {how}: {error}");
         }
         // The one that may be named holds it.
         let (code, said, error) = hub.command(&["prefetch", "--lock", &lock]).await;

@@ -214,7 +214,7 @@ async fn commands_explain_test_and_pin_with_the_daemon_and_without() {
 
         let (code, said, error) = hub.command(&["policy", "test", "hexpm", "--lock", &lock]).await;
         assert_eq!(code, 1, "{said}{error}");
-        assert!(said.trim_end().ends_with("; the newest release to take instead is 1.0.0"), "{said}");
+        assert!(said.trim_end().ends_with("; use 1.0.0 instead, the newest allowed release"), "{said}");
         assert_eq!(error.trim_end(), "1 of 1 release is held");
 
         let pin = ["pin", "hexpm", "--lock", &lock, "--reason", "SEC-1", "--until", "2099-12-31"];
@@ -234,7 +234,10 @@ async fn commands_explain_test_and_pin_with_the_daemon_and_without() {
     }
     let hub = Hub::start().await;
     let (code, _, error) = hub.command(&["policy", "why", "hexpm", "jason"]).await;
-    assert_eq!((code, error.trim_end()), (1, "hexkeep: no policy holds for `hexpm`; name one with its key `policy`"));
+    assert_eq!(
+        (code, error.trim_end()),
+        (1, "hexkeep: `hexpm` has no policy; set one with the key `policy` of the repository in the configuration")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

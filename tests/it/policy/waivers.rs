@@ -17,11 +17,11 @@ async fn a_waiver_lets_pass_until_it_ends_or_is_withdrawn() {
         let waive = ["policy", "waive", "hexpm", "jason", "~> 1.1", "--until", "2099-12-31", "--reason", "SEC-1"];
         let (code, number, error) = hub.command(&waive).await;
         assert_eq!((code, number.trim_end()), (0, "1"), "{error}");
-        assert!(error.starts_with("jason ~> 1.1 is waived for `hexpm` until the end of 2099-12-31 (UTC)"), "{error}");
+        assert!(error.starts_with("waived jason ~> 1.1 for `hexpm` until the end of 2099-12-31 (UTC)"), "{error}");
         for (wrong, sentence) in [
             (
                 ["policy", "waive", "hexpm", "jason", "~> 1.1", "--until", "2020-01-01", "--reason", "x"],
-                "is no time to come",
+                "is not a time in the future",
             ),
             (["policy", "waive", "hexpm", "jason", "nonsense", "--until", "2099-01-01", "--reason", "x"], "hexkeep: "),
             (
@@ -30,7 +30,7 @@ async fn a_waiver_lets_pass_until_it_ends_or_is_withdrawn() {
             ),
             (
                 ["policy", "waive", "hexpm", "jason", "~> 1.1", "--until", "2099-01-01", "--reason", " "],
-                "a reason is one line",
+                "write a reason of one line",
             ),
         ] {
             let (code, _, error) = hub.command(&wrong).await;
@@ -51,7 +51,7 @@ async fn a_waiver_lets_pass_until_it_ends_or_is_withdrawn() {
         }
         assert_eq!(hub.command(&["policy", "withdraw", "hexpm", "1"]).await.0, 0);
         let (code, _, error) = hub.command(&["policy", "withdraw", "hexpm", "1"]).await;
-        assert_eq!((code, error.trim_end()), (1, "hexkeep: `hexpm` has no waiver 1 in force"));
+        assert_eq!((code, error.trim_end()), (1, "hexkeep: `hexpm` has no active waiver 1"));
         if !running {
             hub.launch().await;
         }

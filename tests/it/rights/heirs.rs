@@ -96,7 +96,7 @@ async fn a_key_that_a_key_made_ends_with_it_on_every_way() {
             "command" => {
                 let command = KeyCommand::Revoke { owner: alice(), name: "first".to_owned() };
                 let said = hub.order(command).await.remarks;
-                let list = said[1].strip_prefix("5 keys that it had made are revoked with it: ");
+                let list = said[1].strip_prefix("also revoked 5 keys that were created with it: ");
                 list.unwrap_or_else(|| panic!("{said:?}")).split(", ").map(str::to_owned).collect()
             }
             "order" => {
@@ -234,7 +234,7 @@ async fn a_user_who_is_shut_out_gets_no_token() {
     hub.let_in(waiting["user_code"].as_str().unwrap(), "alice", &["api"], "").await;
 
     let said = hub.order(UserCommand::Active { name: "alice".to_owned(), active: false }).await.remarks;
-    assert!(said[0].contains("have ended for good"), "{said:?}");
+    assert!(said[0].contains("revoked OAuth tokens"), "{said:?}");
     assert_eq!(refresh().await, (400, json!("invalid_grant")));
     assert_eq!(poll(&hub, &waiting).await["error"], "access_denied");
     for credential in [&key, &bearer, &basic("alice")] {

@@ -42,9 +42,9 @@ fn a_user_with_the_name_of_an_organization_is_told_of() {
     let add = |name: &str| home.run(&["user", "add", name, "--no-password"]);
     assert_eq!(add("alice").stderr, "created user alice\n");
     let said = add("lonely");
-    assert!(said.code == 0 && said.stderr.contains("`org add lonely` is refused"), "{said:?}");
+    assert!(said.code == 0 && said.stderr.contains("`hexkeep org add lonely` fails"), "{said:?}");
     let (_, log) = home.serve().stop();
-    let told: Vec<&str> = log.lines().filter(|line| line.contains("a name that the configuration gives")).collect();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("the configuration uses")).collect();
     assert!(told.len() == 1 && told[0].contains("\"lonely\""), "{log}");
 }
 

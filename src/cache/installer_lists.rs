@@ -150,7 +150,7 @@ impl ListCache {
     }
 
     /// Returns the snapshot as the upstream has it now, or the cached one if it was confirmed within `younger_than`.
-    /// `past_caches` requests that HTTP caches on the way do not answer. Fails if the upstream fails.
+    /// `past_caches` tells HTTP caches on the way to forward the request. Fails if the upstream fails.
     pub async fn get_newest(
         self: &Arc<Self>,
         list: &List,

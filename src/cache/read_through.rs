@@ -73,7 +73,7 @@ pub(super) trait CacheSource: Send + Sync + Sized + 'static {
     }
 
     /// Fetches the entry from the upstream, stores it, counts and logs the outcome. `known` is the caller's entry;
-    /// `past_caches` requests that HTTP caches on the way do not answer; `heard` is passed to the request.
+    /// `past_caches` tells HTTP caches on the way to forward the request; `heard` is passed to the request.
     fn fetch(
         self: Arc<Self>,
         key: Self::Key,

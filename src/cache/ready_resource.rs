@@ -105,7 +105,7 @@ impl ListRegression {
                 (!lost.is_empty()).then_some(Self::Releases(lost))
             }
             (Index::Names(old), Index::Names(new)) if new.newest < old.newest => Some(Self::RolledBack(format!(
-                "the newest package of `names` was of {}, now it is of {}",
+                "the newest date in `names` was {}, now it is {}",
                 time(old.newest),
                 time(new.newest)
             ))),
@@ -121,7 +121,7 @@ impl ListRegression {
 }
 
 fn time(at: Option<Timestamp>) -> String {
-    at.map_or_else(|| "no date".to_owned(), |at| at.to_string())
+    at.map_or_else(|| "missing".to_owned(), |at| at.to_string())
 }
 
 /// What a newer index has lost compared to the older one.

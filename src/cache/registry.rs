@@ -148,8 +148,8 @@ impl RegistryCache {
         self.through.get(self, resource, deadline).await
     }
 
-    /// Returns the resource as the upstream has it now, whatever is cached; `past_caches` requests that HTTP caches on
-    /// the way do not answer. Fails if the upstream fails.
+    /// Returns the resource as the upstream has it now, whatever is cached; `past_caches` tells HTTP caches on the way
+    /// to forward the request. Fails if the upstream fails.
     pub async fn get_newest(
         self: &Arc<Self>,
         resource: &RegistryResource,

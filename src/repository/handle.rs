@@ -28,7 +28,7 @@ pub enum Repository {
 }
 
 impl Repository {
-    /// Its names, and the rules of access.
+    /// Its names and its access rules.
     pub fn identity(&self) -> &Identity {
         match self {
             Self::Remote(remote) => remote.identity(),
@@ -47,7 +47,7 @@ impl Repository {
         &self.identity().name
     }
 
-    /// The rules of access.
+    /// The access rules.
     pub fn access(&self) -> &AccessRules {
         &self.identity().access
     }

@@ -1,4 +1,4 @@
-//! What repositories of all types have: names, addresses, rules of access, and rules for package names.
+//! What repositories of all types have: names, addresses, access rules, and rules for package names.
 
 use globset::GlobSet;
 
@@ -33,7 +33,7 @@ impl NameRules {
     }
 }
 
-/// The names and addresses of a repository, and the rules of access.
+/// The names and addresses of a repository, and its access rules.
 #[derive(Debug)]
 pub struct Identity {
     /// Key in the configuration.
@@ -44,7 +44,7 @@ pub struct Identity {
     pub hosts: Vec<String>,
     /// Whether it answers at its own address, and not only through virtual repositories.
     pub direct: bool,
-    /// The rules of access.
+    /// The access rules.
     pub access: AccessRules,
     /// The packages that it answers for.
     pub names: NameRules,

@@ -222,7 +222,7 @@ impl LedgerGate {
             }
             UpstreamLoss::Removed { .. } => (Action::PackageRemoved, format!("upstream removed {resource}")),
             UpstreamLoss::Releases { versions, .. } => {
-                (Action::ReleasesRemoved, format!("upstream's index of {resource} lost {}", versions.join(", ")))
+                (Action::ReleasesRemoved, format!("upstream removed releases from {resource}: {}", versions.join(", ")))
             }
             UpstreamLoss::RolledBack { detail } => (Action::RolledBack, detail.clone()),
         };

@@ -66,7 +66,7 @@ use policy::TouchTimes;
 /// The settings of a remote repository.
 #[derive(Debug)]
 pub struct RemoteOptions {
-    /// Its names, and the rules of access.
+    /// Its names and its access rules.
     pub identity: Identity,
     /// The upstream's base URL.
     pub url: String,
@@ -246,7 +246,7 @@ impl RemoteRepository {
         })
     }
 
-    /// Its names, and the rules of access.
+    /// Its names and its access rules.
     pub fn identity(&self) -> &Identity {
         &self.options.identity
     }
@@ -402,7 +402,7 @@ impl RemoteRepository {
         }
     }
 
-    /// A resource with what is held by policy. It is used to find out who has which names, and never shown.
+    /// A resource including releases held by policy. It is used to find out who has which names, and never shown.
     pub(super) async fn unheld(
         &self,
         resource: &RegistryResource,

@@ -148,7 +148,7 @@ fn count(cache: &RegistryCache, fetched: &Result<Fetched, crate::upstream::Upstr
     cache.shared.metrics.upstream_requests.get_or_create(&cache.reason_labels(outcome)).inc();
 }
 
-/// What has disappeared in an answer, compared to the present resource.
+/// The releases or the package that have disappeared in an answer, compared to the present resource.
 fn takes_away(present: Option<&Arc<ReadyResource>>, answer: &UpstreamAnswer) -> Option<Taken> {
     let present = present?;
     match answer {

@@ -24,7 +24,7 @@ use crate::repository::{CacheLifetime, RepoError, RequestContext, Served};
 struct Sources {
     /// The lists of the members that count for the caller; `None` for a member that does not count or was skipped.
     listings: Vec<Option<Arc<Listing>>>,
-    /// The same lists without what is held by policy.
+    /// The same lists without the releases held by policy.
     shown: Vec<Option<Arc<Listing>>>,
     claims: Arc<Claims>,
 }

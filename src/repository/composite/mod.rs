@@ -87,7 +87,7 @@ pub struct Member {
 /// The settings of a virtual repository.
 #[derive(Debug)]
 pub struct VirtualOptions {
-    /// Its names, and the rules of access to it and its members.
+    /// Its names, and the access rules for it and its members.
     pub identity: Identity,
     /// The members, in order of priority.
     pub members: Vec<Member>,
@@ -161,7 +161,7 @@ impl VirtualRepository {
         }
     }
 
-    /// Its names, and the rules of access.
+    /// Its names and its access rules.
     pub fn identity(&self) -> &Identity {
         &self.options.identity
     }
@@ -276,7 +276,7 @@ impl VirtualRepository {
         self.apart(key, served).await
     }
 
-    /// The same list with what is held by policy, independent of the caller.
+    /// The same list including releases held by policy, independent of the caller.
     async fn unheld_listing(
         &self,
         at: usize,
@@ -288,7 +288,7 @@ impl VirtualRepository {
         self.apart((at, kind, Some(UNHELD.into())), served).await
     }
 
-    /// Splits a member's names, including what is held by policy.
+    /// Splits a member's names, including releases held by policy.
     async fn apart_unheld(
         &self,
         at: usize,
@@ -331,7 +331,8 @@ impl Repository {
         }
     }
 
-    /// The same resource with what is held by policy: a name stays claimed even if nothing of it is available now.
+    /// The same resource including releases held by policy: a name stays claimed even if nothing of it is available
+    /// now.
     async fn unheld(
         &self,
         resource: &RegistryResource,

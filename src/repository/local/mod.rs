@@ -75,7 +75,7 @@ pub enum DependencyCheck {
 /// The settings of a local repository.
 #[derive(Debug)]
 pub struct LocalOptions {
-    /// Its names, and the rules of access.
+    /// Its names and its access rules.
     pub identity: Identity,
     /// Whether releases may change.
     pub mutability: Mutability,
@@ -138,7 +138,7 @@ impl LocalRepository {
         }
     }
 
-    /// Its names, and the rules of access.
+    /// Its names and its access rules.
     pub fn identity(&self) -> &Identity {
         &self.options.identity
     }

@@ -226,7 +226,7 @@ impl RemoteRepository {
         Ok(served.map_err(of)?.value)
     }
 
-    /// The description of a package, without what is held by policy.
+    /// The description of a package, without the releases held by policy.
     async fn described(
         self: &Arc<Self>,
         grant: &ReadGrant,

@@ -30,7 +30,7 @@ pub enum ForgetOutcome {
 }
 
 impl RemoteRepository {
-    /// Its list of names with what is held by policy, and how current the list is.
+    /// Its list of names including releases held by policy, and how current the list is.
     pub(in crate::repository) async fn confirmed_names(
         self: &Arc<Self>,
         deadline: Instant,

@@ -218,7 +218,7 @@ impl RemoteRepository {
         Ok((shown, hidden))
     }
 
-    /// The content of a resource that we sign, without what is held by policy.
+    /// The content of a resource that we sign, without the releases held by policy.
     pub(super) async fn policed(
         &self,
         resource: &RegistryResource,

@@ -1,4 +1,4 @@
-//! Removes what is held by policy from search results, according to the signed list of versions.
+//! Removes releases held by policy from search results, according to the signed list of versions.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -202,10 +202,9 @@ fn keys_known_at(configuration: &str) -> BTreeSet<String> {
     let text = configuration.replace("UNKNOWN", "zzzzzzzzzzzzzzzzzzzz: 1");
     let source = Source::Text { text, base_dir: PathBuf::new(), name: "test".to_owned() };
     let fault = config::load(source, [], Path::new("/base")).unwrap_err().to_string();
-    let known =
-        fault.lines().find_map(|line| line.split_once("unknown key; use one of ")).unwrap_or_else(|| {
-            panic!("{configuration}: {fault}");
-        });
+    let known = fault.lines().find_map(|line| line.split_once("unknown key; use one of ")).unwrap_or_else(|| {
+        panic!("{configuration}: {fault}");
+    });
     known.1.split(", ").map(|key| key.trim_matches('`').to_owned()).collect()
 }
 

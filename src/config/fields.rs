@@ -293,10 +293,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines,
-            [
-                "t:1:1: lisen: unknown key; did you mean `listen`?",
-                "t:2:1: nonsense: unknown key; use one of `listen`",
-            ]
+            ["t:1:1: lisen: unknown key; did you mean `listen`?", "t:2:1: nonsense: unknown key; use one of `listen`",]
         );
     }
 

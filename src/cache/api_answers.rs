@@ -1,7 +1,9 @@
-//! What an upstream's HTTP API says: JSON that nobody signs, kept as values, and served stale while the API fails.
+//! Cache for the answers of an upstream's HTTP API, such as package metadata and search results. The answers are
+//! unsigned JSON; while the API fails, stale ones are served.
 //!
-//! One question is asked once, whoever waits for it, without any credential. Answers about a thing that has a name are
-//! kept on disk; those to searches, of which there is no end, in memory alone.
+//! Concurrent callers of the same query share one request, which is sent without credentials. Answers to a path without
+//! parameters are also stored on disk. Answers to searches, of which there is no limited number, are kept in memory
+//! only.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,34 +26,34 @@ use crate::store::slots::{Area, Slot};
 use crate::telemetry::metrics::{ReasonLabels, Word};
 use crate::upstream::{Fetched as Answer, Heard, Upstream, UpstreamRequest};
 
-/// Answers in memory, in bytes of their JSON.
+/// Size of the answers in memory, in bytes of their JSON.
 const MEMORY: u64 = 16 * 1024 * 1024;
 
-/// What a cache of answers needs to know of its repository.
+/// The settings of an answer cache.
 #[derive(Debug)]
 pub struct AnswerOptions {
     /// The repository's key.
     pub key: String,
-    /// The API's base URL: answers and validators are used only with the one that gave them.
+    /// The API's base URL: answers and validators are used only with the API that they came from.
     pub origin: String,
     /// Freshness.
     pub rules: FreshnessRules,
-    /// How long "it does not exist" and "what came is no good" are remembered.
+    /// How long a missing or unusable answer is remembered.
     pub missing_ttl: Duration,
     /// How long a fetch may take.
     pub deadline: Duration,
 }
 
-/// What is asked of an API.
+/// A query to an API.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ApiQuery {
-    /// Below the API's base: `packages/jason`.
+    /// Path below the API's base URL: `packages/jason`.
     pub path: String,
-    /// Encoded, its parameters sorted by name; empty for none.
+    /// The encoded parameters, sorted by name; empty if there are none.
     pub query: String,
 }
 
-/// The answers of one API.
+/// The cached answers of one API.
 #[derive(Debug)]
 pub struct AnswerCache {
     options: AnswerOptions,
@@ -61,7 +63,7 @@ pub struct AnswerCache {
     through: ReadThrough<Self>,
 }
 
-/// An answer, and how fresh it is.
+/// An answer, and when it was confirmed.
 #[derive(Clone, Debug)]
 pub(super) struct CachedAnswer {
     value: Arc<Value>,
@@ -70,7 +72,7 @@ pub(super) struct CachedAnswer {
     validators: Validators,
 }
 
-/// An answer as a file.
+/// The file format of a stored answer.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct StoredAnswer<'a> {
     path: std::borrow::Cow<'a, str>,
@@ -119,7 +121,7 @@ impl CacheSource for AnswerCache {
 }
 
 impl AnswerCache {
-    /// A cache with nothing in memory.
+    /// An empty cache.
     pub fn new(options: AnswerOptions, shared: SharedCaches, upstream: Arc<dyn Upstream>) -> Self {
         let weight = |question: &ApiQuery, held: &CachedAnswer| {
             u32::try_from(held.length + question.query.len() + 512).unwrap_or(u32::MAX)
@@ -134,7 +136,8 @@ impl AnswerCache {
         }
     }
 
-    /// The answer, by the rules of freshness, before `deadline`. Cancel safe: fetches go on alone.
+    /// Returns the answer by the rules of freshness, before `deadline`. Cancel safe: fetches continue without their
+    /// caller.
     pub async fn get(
         self: &Arc<Self>,
         question: &ApiQuery,
@@ -144,7 +147,7 @@ impl AnswerCache {
         Ok(served.map(|held| held.value))
     }
 
-    /// Forgets the answers that are in memory, and of `paths`, or of all, what is on disk. Blocks.
+    /// Removes all answers from memory, and those to `paths` (or all) from the disk. Blocks.
     pub fn purge(&self, paths: Option<&[String]>) -> Result<(), CacheError> {
         self.held.invalidate_all();
         self.through.forget_all();
@@ -170,14 +173,14 @@ impl AnswerCache {
         Slot::new(Area::Answers, &self.options.key, &name).map_err(CacheError::internal)
     }
 
-    /// What is on disk; what is damaged, or from another API, is none.
+    /// Reads an answer from the disk; `None` if it is damaged or from another API.
     fn read(&self, store: &Store, question: &ApiQuery) -> Result<Option<CachedAnswer>, CacheError> {
         let slot = self.slot(question)?;
         let Ok(Some(content)) = store.slots.read(&slot, (limits::UPSTREAM_API_ANSWER + 4096) as u64) else {
             return Ok(None);
         };
         let Some(kept) = decode(&content.bytes) else {
-            tracing::error!(%slot, "a cached answer is damaged: it is dropped and will be asked for again");
+            tracing::error!(%slot, "a cached answer is damaged: it is removed and will be fetched again");
             let labels = ReasonLabels { repository: Word::from(self.options.key.as_str()), reason: "answer" };
             self.shared.metrics.damaged.get_or_create(&labels).inc();
             store.slots.remove(&slot).map_err(CacheError::internal)?;
@@ -229,7 +232,7 @@ impl AnswerCache {
         Ok(FetchedEntry { entry: held, unchanged, bypass: None })
     }
 
-    /// An answer that is not kept costs a request after a restart.
+    /// Stores an answer on disk. If that fails, it is fetched again after a restart.
     fn write(&self, store: &Store, question: &ApiQuery, held: &CachedAnswer) -> Result<(), CacheError> {
         use std::borrow::Cow;
         let slot = self.slot(question)?;
@@ -243,7 +246,7 @@ impl AnswerCache {
             value: Cow::Borrowed(&held.value),
         };
         if let Err(error) = store.slots.write(&slot, &encode(&kept)) {
-            tracing::warn!(%slot, error = &error as &dyn std::error::Error, "an answer of an API was not stored");
+            tracing::warn!(%slot, error = &error as &dyn std::error::Error, "an answer of an API could not be stored");
         }
         Ok(())
     }
@@ -267,11 +270,16 @@ impl AnswerCache {
             _ => {}
         }
         let error = error as &dyn std::error::Error;
-        tracing::warn!(repository = self.options.key, path = question.path, error, "an upstream's API gave no answer");
+        tracing::warn!(
+            repository = self.options.key,
+            path = question.path,
+            error,
+            "a request to an upstream's API failed"
+        );
     }
 }
 
-/// Whether an answer is kept on disk: there are only so many things with a name, and any number of searches.
+/// Whether an answer is stored on disk: only those without parameters, because the number of searches is unlimited.
 fn is_kept(question: &ApiQuery) -> bool {
     question.query.is_empty()
 }

@@ -1,5 +1,5 @@
-//! Tarballs of one repository, or files that lists of installers name: by digest from memory or disk, else fetched,
-//! streamed and stored at once.
+//! Cache for the tarballs of one repository, or for the files in the lists of installers. A file is looked up by its
+//! digest in memory and on disk. If it is in neither, it is fetched, and streamed to clients while it is stored.
 
 mod background_fetch;
 mod inner_checksums;
@@ -35,7 +35,7 @@ use crate::store::{Store, StoredFile};
 use crate::telemetry::metrics::{ReasonLabels, Word};
 use crate::upstream::Upstream;
 
-/// What an artifact cache needs to know of its repository.
+/// The settings of an artifact cache.
 #[derive(Debug)]
 pub struct ArtifactOptions {
     /// The repository's key, for logs and metrics.
@@ -48,7 +48,7 @@ pub struct ArtifactOptions {
     pub deadline: Duration,
 }
 
-/// The tarballs of one repository.
+/// The cached tarballs of one repository.
 #[derive(Debug)]
 pub struct ArtifactCache {
     options: ArtifactOptions,
@@ -59,13 +59,13 @@ pub struct ArtifactCache {
     refused: moka::sync::Cache<Sha256, (Timestamp, CacheError)>,
 }
 
-/// An artifact that is wanted: a path below the upstream's base, and the checksum of its verified index.
+/// A request for an artifact: its path below the upstream's base URL, and the checksum from its verified index.
 pub struct ArtifactRequest {
     /// `tarballs/jason-1.4.4.tar`
     pub path: String,
-    /// The outer checksum, or the inner one where the index has no other.
+    /// The outer checksum, or the inner one if the index has no other.
     pub expected: ExpectedFile,
-    /// Asked on a mismatch.
+    /// Called if the digest does not match.
     pub recheck: DigestRecheck,
 }
 
@@ -75,8 +75,8 @@ impl fmt::Debug for ArtifactRequest {
     }
 }
 
-/// An artifact with the SHA-256 of the whole of it. While it is being fetched, the digest is what its bytes will have
-/// to have before the last of them is given out.
+/// An artifact with the SHA-256 of the whole file. While the file is being fetched, this is the expected digest: the
+/// last bytes are not sent before it has matched.
 #[derive(Debug)]
 pub struct ProvenArtifact {
     /// The bytes.
@@ -101,14 +101,14 @@ impl From<ArtifactLookup> for Artifact {
 }
 
 impl ArtifactCache {
-    /// An artifact cache without anything under way.
+    /// A cache with no fetches running.
     pub fn new(options: ArtifactOptions, shared: SharedCaches, upstream: Arc<dyn Upstream>) -> Self {
         let loads = Flights::new(shared.tasks.clone());
         let refused = moka::sync::Cache::new(20_000);
         Self { options, shared, upstream, loads, fills: Arc::default(), refused }
     }
 
-    /// The whole-file checksum under which a tarball is stored, where it is known.
+    /// The SHA-256 of the whole file, under which a tarball is stored; `None` if it is not known yet.
     pub async fn outer(&self, expected: &ExpectedFile) -> Result<Option<Sha256>, CacheError> {
         if let Some(digest) = expected.outer() {
             return Ok(Some(digest));
@@ -127,7 +127,8 @@ impl ArtifactCache {
         self.shared.blocking(move |store| store.blobs.length(&digest)).await
     }
 
-    /// The artifact, as soon as its bytes can begin to flow, before `deadline`. Cancel safe: a fill goes on alone.
+    /// Returns the artifact as soon as its bytes can be streamed, before `deadline`. Cancel safe: a fetch continues
+    /// without its caller.
     pub async fn get(&self, wanted: ArtifactRequest, deadline: Instant) -> Result<Served<ProvenArtifact>, CacheError> {
         if let Some(digest) = self.outer(&wanted.expected).await?
             && let Some(found) = self.find(digest, deadline).await?
@@ -152,7 +153,7 @@ impl ArtifactCache {
         Ok(Served { value, status, upstream: Some(began.elapsed()) })
     }
 
-    /// An artifact that is not asked for over the network.
+    /// Looks for an artifact in memory and on disk.
     async fn find(&self, digest: Sha256, deadline: Instant) -> Result<Option<ArtifactLookup>, CacheError> {
         if let Some(blob) = self.shared.memory.blob(&digest) {
             if blob.due(self.shared.clock.now()) {
@@ -163,7 +164,7 @@ impl ArtifactCache {
         self.load(digest).wait(deadline).await?
     }
 
-    /// Opens and proves a stored artifact, once for all who ask at the same time.
+    /// Opens and verifies a stored artifact; concurrent callers share one read.
     fn load(&self, digest: Sha256) -> super::single_flight::Ticket<Result<Option<ArtifactLookup>, CacheError>> {
         let (shared, key) = (self.shared.clone(), Word::from(self.options.key.as_str()));
         self.loads.join(digest, || async move {
@@ -172,7 +173,7 @@ impl ArtifactCache {
         })
     }
 
-    /// Follows the fill of an artifact, or begins one.
+    /// Joins the running fetch of an artifact, or starts one.
     fn join(&self, key: Sha256, wanted: ArtifactRequest) -> (watch::Receiver<FillState>, bool) {
         let mut fills = self.fills.lock();
         if let Some(state) = fills.get(&key) {
@@ -201,7 +202,7 @@ impl ArtifactCache {
         };
         let shared = self.shared.clone();
         self.shared.tasks.spawn(async move {
-            // Whoever looked into the store before the last fill had ended, and asks for one after it, needs none.
+            // The last fetch may have stored the file after this caller looked for it: then no new fetch is needed.
             if let Some(filled) = stored_meanwhile(&shared, &filling.expected).await {
                 drop(under_way);
                 sender.send_replace(FillState::Done(filled));
@@ -214,7 +215,7 @@ impl ArtifactCache {
         (receiver, true)
     }
 
-    /// Forgets a tarball; says whether it was stored. Blocks.
+    /// Removes a tarball from the cache; returns whether it was stored. Blocks.
     pub fn purge(&self, expected: &ExpectedFile) -> Result<bool, CacheError> {
         let store = &self.shared.store;
         self.refused.invalidate(&flight_key(expected));
@@ -225,8 +226,8 @@ impl ArtifactCache {
     }
 }
 
-/// Waits until the bytes of a fill can begin to flow. Files that are whole by then: small ones, those of unknown length,
-/// and those whose checksum (and so their ETag) is only known at their end.
+/// Waits until the bytes of a fetch can be streamed. Some files are streamed only when they are complete: small ones,
+/// those of unknown length, and those whose checksum (and so their ETag) is only known at the end.
 async fn begin(
     mut state: watch::Receiver<FillState>,
     expected: &ExpectedFile,
@@ -256,7 +257,7 @@ async fn begin(
     }
 }
 
-/// Takes a fill out of the list when its task ends, however it ends.
+/// Removes a fetch from the list of running fetches when its task ends, however it ends.
 struct UnderWay {
     key: Sha256,
     fills: Arc<Mutex<HashMap<Sha256, watch::Receiver<FillState>>>>,
@@ -268,7 +269,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Fills of the same expectation are one.
+/// The key of a fetch: requests for the same checksums share one fetch.
 fn flight_key(expected: &ExpectedFile) -> Sha256 {
     match expected {
         ExpectedFile::Outer(digest) | ExpectedFile::Inner(digest) => *digest,
@@ -283,7 +284,7 @@ fn outer_of(store: &Store, inner: &str) -> Option<Sha256> {
     Sha256::from_hex(&record.outer).ok()
 }
 
-/// The artifact, where it has come into the store since it was looked for.
+/// The artifact, if it was stored after the caller looked for it.
 async fn stored_meanwhile(shared: &SharedCaches, expected: &ExpectedFile) -> Option<FilledFile> {
     let expected = expected.clone();
     let found = shared.blocking(move |store| {
@@ -303,7 +304,7 @@ async fn stored_meanwhile(shared: &SharedCaches, expected: &ExpectedFile) -> Opt
     found.await.ok().flatten()
 }
 
-/// Opens a stored artifact; a small one is read whole, proven, and kept in memory.
+/// Opens a stored artifact. A small one is read completely, verified and kept in memory.
 pub(super) fn open(
     shared: &SharedCaches,
     store: &Store,
@@ -318,7 +319,7 @@ pub(super) fn open(
             return Ok(None);
         }
         Err(error) => {
-            // An unreadable file is a missing one; the upstream may still have it.
+            // An unreadable file counts as missing: the upstream may still have it.
             tracing::error!(error = &error as &dyn std::error::Error, "a cached file cannot be read");
             return Ok(None);
         }
@@ -341,7 +342,7 @@ pub(super) fn open(
     Ok(Some(ArtifactLookup::Memory(blob.bytes.clone())))
 }
 
-/// What is to be written down after a fill.
+/// Counts and logs the outcome of a fetch.
 struct FillReport {
     shared: SharedCaches,
     repository: Word,
@@ -379,13 +380,13 @@ impl FillReport {
                     path = self.path,
                     reason = untrusted.reason(),
                     error = chain,
-                    "a file is not what the index or list that names it says: it is neither stored nor served"
+                    "a file does not match its index or list: it is neither stored nor served"
                 );
                 self.refused.insert(key, (self.shared.clock.now(), error.clone()));
             }
             CacheError::Missing | CacheError::MissingListed => {
                 metrics.upstream_requests.get_or_create(&labels("missing")).inc();
-                tracing::warn!(repository, path = self.path, "the upstream lists a file and does not have it");
+                tracing::warn!(repository, path = self.path, "the upstream lists a file but does not have it");
             }
             CacheError::Upstream(upstream) => {
                 metrics.upstream_requests.get_or_create(&labels(upstream.reason())).inc();

@@ -1,7 +1,7 @@
-//! Documentation tarballs: no checksum anywhere, replaced at any time, so a kind of their own.
+//! Cache for documentation tarballs. They have no checksum, and the upstream may replace them at any time.
 //!
-//! They are fetched whole before the first byte goes out, kept by their digest like any blob, and revalidated after
-//! `docs_ttl`. Whether a release exists at all is for the caller to know from its verified index.
+//! Docs are fetched completely before the first byte is sent, stored by their digest like other files, and revalidated
+//! after `docs_ttl`. The caller knows from its verified index whether the release exists.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,22 +26,22 @@ use crate::store::index::Tree;
 use crate::telemetry::metrics::{ReasonLabels, Word};
 use crate::upstream::{Heard, Upstream};
 
-/// What a docs cache needs to know of its repository.
+/// The settings of a docs cache.
 #[derive(Debug)]
 pub struct DocsOptions {
     /// The repository's key.
     pub key: String,
-    /// The upstream's base URL: validators are used only with the upstream that gave them.
+    /// The upstream's base URL: validators are sent only to the upstream that they came from.
     pub origin: String,
     /// Freshness; its `ttl` is the repository's `docs_ttl`.
     pub rules: FreshnessRules,
-    /// How long "there are none" is remembered.
+    /// How long missing docs are remembered as missing.
     pub missing_ttl: Duration,
-    /// How long a fetch may take, whole.
+    /// How long a complete fetch may take.
     pub deadline: Duration,
 }
 
-/// The docs of one repository.
+/// The cached docs of one repository.
 #[derive(Debug)]
 pub struct DocsCache {
     options: DocsOptions,
@@ -88,7 +88,7 @@ impl CacheSource for DocsCache {
 }
 
 impl DocsCache {
-    /// A docs cache without anything under way.
+    /// A cache with no fetches running.
     pub fn new(options: DocsOptions, shared: SharedCaches, upstream: Arc<dyn Upstream>) -> Self {
         let through = ReadThrough::new(options.rules, options.missing_ttl, &options.key, &shared);
         Self { options, shared, upstream, through }
@@ -98,7 +98,7 @@ impl DocsCache {
         format!("{}/{name}", self.options.key)
     }
 
-    /// The docs of a release, whole, before `deadline`. Cancel safe.
+    /// Returns the complete docs of a release, before `deadline`. Cancel safe.
     pub async fn get(
         self: &Arc<Self>,
         name: &ArtifactName,
@@ -108,13 +108,13 @@ impl DocsCache {
         Ok(served.map(|docs| ProvenArtifact { artifact: docs.found.into(), digest: docs.digest }))
     }
 
-    /// Forgets the docs of a release; says whether they were stored. Blocks.
+    /// Removes the docs of a release from the cache; returns whether they were stored. Blocks.
     pub fn purge(&self, name: &ArtifactName) -> Result<bool, CacheError> {
         self.through.forget(name);
         self.drop_record(&self.record_key(name))
     }
 
-    /// Forgets all docs of a package, or of the repository; says how many were stored. Blocks.
+    /// Removes all docs of a package, or of the repository, from the cache; returns how many were stored. Blocks.
     pub fn purge_all(&self, package: Option<&str>) -> Result<usize, CacheError> {
         self.through.forget_all();
         let prefix = match package {
@@ -129,14 +129,14 @@ impl DocsCache {
         Ok(removed)
     }
 
-    /// The digest under which the docs of a release are stored, where they have been fetched. Blocks.
+    /// The digest under which the docs of a release are stored; `None` if they have not been fetched. Blocks.
     pub fn stored_digest(&self, name: &ArtifactName) -> Option<Sha256> {
         let record: DocsRecord = record::get(&*self.shared.store.index, &self.record_key(name))?;
         Sha256::from_hex(&record.digest).ok()
     }
 
-    /// Says that the docs of a release are the blob `digest`, which came another way than from the upstream. Where the
-    /// upstream can be asked and has given some, its own stay. Blocks.
+    /// Records that the docs of a release are the blob `digest`, which did not come from the upstream (but from a
+    /// bundle). If the repository is not offline and has docs from the upstream, those stay. Blocks.
     pub fn take_in(&self, name: &ArtifactName, digest: &Sha256) -> Result<(), CacheError> {
         let key = self.record_key(name);
         let store = &self.shared.store;
@@ -165,7 +165,7 @@ impl DocsCache {
         let store = &self.shared.store;
         let Some(record): Option<DocsRecord> = record::get(&*store.index, key) else { return Ok(false) };
         if let Err(error) = store.index.remove(Tree::Docs, key) {
-            tracing::warn!(%error, key, "a record of the cache index was not removed");
+            tracing::warn!(%error, key, "a record of the cache index could not be removed");
         }
         let Ok(digest) = Sha256::from_hex(&record.digest) else { return Ok(true) };
         self.shared.memory.remove_blob(&digest);
@@ -173,7 +173,7 @@ impl DocsCache {
         Ok(true)
     }
 
-    /// What is on disk.
+    /// The docs in memory or on disk.
     async fn stored(&self, name: &ArtifactName) -> Result<Option<StoredDocs>, CacheError> {
         let key = self.record_key(name);
         let word = Word::from(self.options.key.as_str());
@@ -243,7 +243,7 @@ impl DocsCache {
         }
     }
 
-    /// Nothing but the record says which docs belong to a release, so this one is flushed before it is relied on.
+    /// Writes the record of fetched docs. Nothing else says which docs belong to a release, so it is flushed at once.
     async fn write(&self, name: &ArtifactName, record: DocsRecord) -> Result<(), CacheError> {
         let key = self.record_key(name);
         let written = self
@@ -251,7 +251,7 @@ impl DocsCache {
             .blocking(move |store| record::put(&*store.index, &key, &record).and_then(|()| store.index.flush()))
             .await?;
         if let Err(error) = written {
-            tracing::warn!(%error, "docs were fetched and will have to be fetched again: their record was not written");
+            tracing::warn!(%error, "the record of fetched docs could not be written: the docs will be fetched again");
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! One file of an upstream that nobody signs: the last good copy of it, kept on disk.
+//! Keeps the last good copy of one unsigned file of an upstream on disk.
 //!
-//! Whether a copy is good is for its owner to say, before [`DumpFile::keep`]; until then the one before stays. A copy is
-//! only that of the upstream it came from.
+//! The owner of the file decides whether a new copy is good, and then calls [`DumpFile::keep`]; until then the previous
+//! copy stays. A copy is used only with the upstream that it came from.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,25 +21,25 @@ use crate::upstream::{Fetched, Upstream, UpstreamRequest};
 
 const MAGIC: &[u8] = b"hexkeep-dump 1 ";
 
-/// Room for what stands before the file, in bytes.
+/// Maximum length of the header line, in bytes.
 const HEAD: usize = 16 * 1024;
 
-/// Where a file is, and what it is called here.
+/// Where the file is upstream, and its name in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DumpOptions {
-    /// Key of the repository that it is for.
+    /// Key of the repository that uses the file.
     pub key: String,
     /// Its name in the store.
     pub name: &'static str,
     /// The upstream's base URL.
     pub origin: String,
-    /// Below that.
+    /// Its path below that URL.
     pub path: String,
-    /// Longest file, in bytes.
+    /// Maximum length of the file, in bytes.
     pub most: usize,
 }
 
-/// A file of an upstream.
+/// A file of an upstream, whose last good copy is on disk.
 #[derive(Debug)]
 pub struct DumpFile {
     options: DumpOptions,
@@ -47,16 +47,16 @@ pub struct DumpFile {
     upstream: Arc<dyn Upstream>,
 }
 
-/// A copy.
+/// A copy of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileCopy {
     /// The file.
     pub bytes: Bytes,
-    /// How to ask whether it has changed.
+    /// The validators for asking whether the file has changed.
     pub validators: Validators,
 }
 
-/// What stands before the file, on a line of its own.
+/// The header line before the stored file.
 #[derive(Debug, Deserialize, Serialize)]
 struct CopyHeader<'a> {
     origin: Cow<'a, str>,
@@ -66,12 +66,12 @@ struct CopyHeader<'a> {
 }
 
 impl DumpFile {
-    /// A file of which nothing is known yet.
+    /// Describes a file; reads nothing.
     pub fn new(options: DumpOptions, shared: SharedCaches, upstream: Arc<dyn Upstream>) -> Self {
         Self { options, shared, upstream }
     }
 
-    /// The file as the upstream has it now, `None` where it is what `validators` say, before `deadline`.
+    /// Fetches the file before `deadline`; `None` if it still matches `validators`.
     pub async fn fetch(&self, validators: &Validators, deadline: Instant) -> Result<Option<FileCopy>, CacheError> {
         let request = UpstreamRequest {
             etag: validators.etag.clone(),
@@ -89,7 +89,7 @@ impl DumpFile {
         }
     }
 
-    /// The copy on disk, where it is sound and from this upstream. Blocks.
+    /// The copy on disk, if it is undamaged and from this upstream. Blocks.
     pub fn stored(&self) -> Option<FileCopy> {
         let slot = self.slot().ok()?;
         let content = self.shared.store.slots.read(&slot, self.most()).ok()??;
@@ -98,16 +98,16 @@ impl DumpFile {
             let validators = Validators { etag: head.etag, last_modified: head.last_modified };
             return ours.then_some(FileCopy { bytes, validators });
         }
-        tracing::error!(%slot, "a stored dump is damaged: it is dropped and will be fetched again");
+        tracing::error!(%slot, "a stored dump is damaged: it is removed and will be fetched again");
         let labels = ReasonLabels { repository: Word::from(self.options.key.as_str()), reason: "dump" };
         self.shared.metrics.damaged.get_or_create(&labels).inc();
         if let Err(error) = self.shared.store.slots.remove(&slot) {
-            tracing::warn!(%slot, error = &error as &dyn std::error::Error, "a damaged file was not removed");
+            tracing::warn!(%slot, error = &error as &dyn std::error::Error, "a damaged file could not be removed");
         }
         None
     }
 
-    /// Keeps a copy that is good. One that is not kept is fetched again after a restart. Blocks.
+    /// Stores a good copy. If that fails, the file is fetched again after a restart. Blocks.
     pub fn keep(&self, copy: &FileCopy) {
         let Ok(slot) = self.slot() else { return };
         let head = CopyHeader {
@@ -117,11 +117,11 @@ impl DumpFile {
             last_modified: copy.validators.last_modified.clone(),
         };
         if let Err(error) = self.shared.store.slots.write(&slot, &encode(&head, &copy.bytes)) {
-            tracing::warn!(%slot, error = &error as &dyn std::error::Error, "a dump was not stored");
+            tracing::warn!(%slot, error = &error as &dyn std::error::Error, "a dump could not be stored");
         }
     }
 
-    /// Whether the copy on disk is what was written; `None` without one. With `repair` another is removed. Blocks.
+    /// Whether the copy on disk is undamaged; `None` without a copy. With `repair` a damaged one is removed. Blocks.
     pub fn scrub(&self, repair: bool) -> Result<Option<(String, bool)>, CacheError> {
         let (slot, store): (Slot, &Store) = (self.slot()?, &self.shared.store);
         let Some(content) = store.slots.read(&slot, self.most()).map_err(CacheError::internal)? else {

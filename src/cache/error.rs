@@ -1,4 +1,4 @@
-//! Why the cache has no answer. Cheap to clone: everybody who waited for a fetch gets the same error.
+//! Errors of the cache. They are cheap to clone: all callers that wait for a fetch get the same error.
 
 use std::sync::Arc;
 
@@ -16,30 +16,31 @@ use crate::store::spool::SpoolError;
 use crate::trust::{SignError, VerifyError};
 use crate::upstream::{UpstreamError, UpstreamErrorKind};
 
-/// Why the cache has no answer.
+/// Why the cache cannot answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CacheError {
     /// The upstream says that it does not exist.
     #[error("the upstream does not have it")]
     Missing,
-    /// The upstream says 403 to something that it gave before. That is a lock, a firewall or a mistake, not a removal.
-    #[error("the upstream refuses to give it")]
+    /// The upstream answers 403 for something that it served before. This is a lock, a firewall or a mistake, not a
+    /// removal.
+    #[error("the upstream denies access to it")]
     Forbidden,
-    /// The upstream says 404 to a list that it gave before. What it has, and what it has not, only a signed list says: the
-    /// last one gets no younger by this.
-    #[error("the upstream does not have its list any more")]
+    /// The upstream answers 404 for a list that it served before. Only a signed list says which packages exist, so the
+    /// last one stays in use, and keeps its age.
+    #[error("the upstream does not have this list any more")]
     NoList,
     /// The upstream lists a tarball in its signed index and does not have the file.
-    #[error("the upstream lists this release and does not have its file")]
+    #[error("the upstream lists this release but does not have its file")]
     MissingListed,
     /// It is not stored, and the repository is offline.
-    #[error("it is not cached, and the repository is configured to be offline")]
+    #[error("it is not cached, and the repository is offline (network: offline)")]
     Offline,
     /// The upstream failed.
     #[error("the upstream failed")]
     Upstream(#[source] Arc<UpstreamError>),
-    /// The upstream sent something that does not verify.
-    #[error("what the upstream sent does not verify")]
+    /// The upstream's answer failed verification.
+    #[error("the upstream's answer failed verification")]
     Untrusted(#[source] Arc<Untrusted>),
     /// The release was replaced upstream while it was being fetched; its index has been refreshed.
     #[error("the release was replaced upstream while it was being fetched")]
@@ -47,49 +48,49 @@ pub enum CacheError {
     /// No answer before the request's deadline.
     #[error(transparent)]
     NoOutcome(#[from] NoOutcome),
-    /// Something of our own failed: disk, database, signing.
+    /// An internal failure: disk, database, signing.
     #[error(transparent)]
     Internal(Arc<Internal>),
 }
 
-/// What was wrong with what an upstream sent.
+/// Why an upstream's answer failed verification.
 #[derive(Debug, thiserror::Error)]
 pub enum Untrusted {
     /// Not a signed message.
     #[error("it is not a signed registry resource")]
     Envelope(#[from] EnvelopeError),
-    /// Signature, schema, repository or name.
-    #[error("it is not what was asked for")]
+    /// The wrong signature, schema, repository or name.
+    #[error("its signature or its content is not the expected one")]
     Verify(#[from] VerifyError),
-    /// A record that cannot be edited.
-    #[error("its records cannot be read")]
+    /// A record that cannot be decoded.
+    #[error("its records cannot be decoded")]
     Wire(#[from] WireError),
-    /// Another checksum than the signed one.
-    #[error("its checksum is {actual}, and the signed index says {expected}")]
+    /// The checksum differs from the signed one.
+    #[error("its checksum is {actual}, but the signed index says {expected}")]
     Digest {
-        /// Of the signed index.
+        /// From the signed index.
         expected: Sha256,
         /// Of the file.
         actual: Sha256,
     },
-    /// Another checksum than the list of installers says.
-    #[error("its checksum is {actual}, and the list that names it says {expected}")]
+    /// The checksum differs from the one in the list of installers.
+    #[error("its checksum is {actual}, but the list of installers says {expected}")]
     Sha512 {
-        /// Of the list.
+        /// From the list.
         expected: Box<Sha512>,
         /// Of the file.
         actual: Box<Sha512>,
     },
-    /// A list of installers and its signature that do not belong together.
+    /// A list of installers that does not match its signature.
     #[error("{0}")]
     Snapshot(Box<str>),
-    /// An answer of an API that is no JSON.
-    #[error("what its API sent is not JSON")]
+    /// An answer of an API that is not JSON.
+    #[error("the answer of its API is not JSON")]
     Json,
-    /// Not a tarball whose inner checksum can be taken.
+    /// Not a tarball whose inner checksum can be computed.
     #[error("it is not a Hex tarball")]
     Tarball(#[from] TarballError),
-    /// Fetched a second time, it did not begin with the same bytes.
+    /// When it was fetched a second time, it did not begin with the same bytes.
     #[error("it changed while it was being fetched")]
     Unsteady,
 }
@@ -110,37 +111,37 @@ impl Untrusted {
     }
 }
 
-/// What of our own failed.
+/// Causes of internal failures.
 #[derive(Debug, thiserror::Error)]
 pub enum Internal {
     /// The disk.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No place for a body on disk or in memory.
+    /// No room for a body on disk or in memory.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// What was just written could not be read again.
-    #[error("a file could not be read again")]
+    /// A file that was just written could not be read.
+    #[error("a file could not be read back after it was written")]
     Reread(#[source] std::io::Error),
-    /// Our own signature.
+    /// Signing with our own key.
     #[error("a resource could not be signed")]
     Sign(#[from] SignError),
-    /// The durable state, or whatever else the repository asked before admitting a resource.
-    #[error("a resource could not be admitted")]
+    /// The durable state, or another check of the repository.
+    #[error("the repository could not check a resource")]
     Gate(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A record without which something cannot be found was not written.
+    /// A record was not written, without which the content cannot be found.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// A name that has no place in the store.
+    /// A name that cannot be a file name in the store.
     #[error(transparent)]
     Slot(#[from] BadSlot),
-    /// What was verified or signed here cannot be read.
-    #[error("a resource that was verified cannot be read")]
+    /// A resource that was verified or signed here cannot be decoded.
+    #[error("a verified resource cannot be decoded")]
     Unreadable,
-    /// An answer that nothing has changed, where nothing is here that could be the same.
-    #[error("nothing is here that an answer of the upstream could be about")]
+    /// The upstream answered "not modified", but there is no cached copy.
+    #[error("the upstream answered \"not modified\", but there is no cached copy")]
     Unasked,
-    /// A task gave no answer.
+    /// A task ended without a result.
     #[error(transparent)]
     Task(#[from] TaskError),
 }
@@ -152,12 +153,12 @@ impl From<TaskError> for CacheError {
 }
 
 impl CacheError {
-    /// Wraps what did not verify.
+    /// Wraps a failed verification.
     pub fn untrusted(error: impl Into<Untrusted>) -> Self {
         Self::Untrusted(Arc::new(error.into()))
     }
 
-    /// Wraps a failure of our own.
+    /// Wraps an internal failure.
     pub fn internal(error: impl Into<Internal>) -> Self {
         Self::Internal(Arc::new(error.into()))
     }
@@ -167,8 +168,8 @@ impl CacheError {
         Self::Upstream(Arc::new(error))
     }
 
-    /// Whether the upstream did answer, and with something that cannot be used: asked again at once it would send the
-    /// same again, however many megabytes that is.
+    /// Whether the upstream answered with something unusable. Such an answer is not requested again at once: it would
+    /// be the same, however many megabytes it has.
     pub fn is_bad_answer(&self) -> bool {
         match self {
             Self::Untrusted(_) => true,
@@ -189,8 +190,7 @@ impl CacheError {
         }
     }
 
-    /// What went wrong with the upstream, in a few words for whoever asked; they name no host. `None` where it is no failure
-    /// of the upstream.
+    /// The failure of the upstream in a few words for clients, without host names. `None` if the upstream did not fail.
     pub fn cause(&self) -> Option<String> {
         match self {
             Self::Upstream(error) => Some(error.cause()),
@@ -199,8 +199,7 @@ impl CacheError {
         }
     }
 
-    /// The reason under which an older copy may be served instead, `None` where it may not: "it does not exist" is an
-    /// answer.
+    /// The reason for serving an older copy instead; `None` if that is not allowed: "it does not exist" is an answer.
     pub fn stale_reason(&self) -> Option<StaleReason> {
         match self {
             Self::Missing | Self::MissingListed | Self::Offline | Self::Replaced => None,

@@ -1,8 +1,8 @@
-//! One writer, many readers behind it.
+//! Downloads a file once for many readers: one task writes, all clients read behind it.
 //!
-//! A fill fetches an artifact into a spool and says how far it has come; every client, the first too, reads the spool
-//! at its own pace, so a slow client slows nobody and one that leaves cancels nothing. Readers are held back by a tail
-//! until the digest has matched: nobody can hold a complete file that is not what its signed index says.
+//! A fill fetches a file into a spool and reports its progress. Every client reads the spool at its own pace, so a slow
+//! client slows down no other, and a client that disconnects cancels nothing. The last bytes are held back until the
+//! digest has matched: no client can receive a complete file that does not match its signed index.
 
 mod verify;
 
@@ -26,34 +26,35 @@ use crate::store::read_at::ReadAt;
 use crate::store::spool::{NotStored, Spool};
 use crate::upstream::{Fetched, Heard, RangeFrom, Redirects, Upstream, UpstreamBody, UpstreamError, UpstreamRequest};
 
-/// Bytes gathered before they are hashed and written: one trip to the blocking pool each.
+/// How many bytes are collected before they are hashed and written, with one call of the blocking pool.
 const WRITE_BYTES: usize = 256 * 1024;
 
-/// How often a broken transfer is taken up again.
+/// How often a broken transfer is resumed.
 const RESUMES: u32 = 2;
 
-/// What a fill is to bring.
+/// The checksums that a file must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpectedFile {
     /// SHA-256 of the whole file.
     Outer(Sha256),
-    /// SHA-256 of the tarball's inner files: old releases have no other.
+    /// SHA-256 of the tarball's inner files: old releases have only this one.
     Inner(Sha256),
-    /// Both: the outer checksum is newer than the inner one, or the index has one of them no more.
+    /// Both: the index got the outer checksum later than the inner one, or has only one of them now.
     Both {
         /// SHA-256 of the whole file.
         outer: Sha256,
         /// SHA-256 of the tarball's inner files.
         inner: Sha256,
     },
-    /// SHA-512 of the whole file: how lists of installers name what they list.
+    /// SHA-512 of the whole file, as the lists of installers have it.
     Sha512(Sha512),
-    /// Nothing is known: docs.
+    /// No checksum is known: docs.
     Anything,
 }
 
 impl ExpectedFile {
-    /// The key of the record that says under which SHA-256 the file is stored, where this is not one itself.
+    /// The key of the record that says under which SHA-256 the file is stored; `None` if the checksum is that SHA-256
+    /// itself.
     pub(super) fn record_key(&self) -> Option<String> {
         match self {
             Self::Inner(digest) | Self::Both { inner: digest, .. } => Some(digest.to_string()),
@@ -62,7 +63,7 @@ impl ExpectedFile {
         }
     }
 
-    /// The SHA-256 of the whole file, where that is known before it is here.
+    /// The SHA-256 of the whole file, if it is known before the file is fetched.
     pub fn outer(&self) -> Option<Sha256> {
         match self {
             Self::Outer(outer) | Self::Both { outer, .. } => Some(*outer),
@@ -71,29 +72,29 @@ impl ExpectedFile {
     }
 }
 
-/// How far a fill is.
+/// The progress of a fill.
 #[derive(Clone, Debug)]
 pub enum FillState {
     /// The upstream has not answered yet.
     Starting,
-    /// Bytes are coming in.
+    /// Bytes are arriving.
     Writing {
         /// Where they are.
         content: Arc<dyn ReadAt>,
-        /// How many there will be, where the upstream said so.
+        /// The length of the file, if the upstream has sent it.
         length: Option<u64>,
-        /// How many can be read.
+        /// How many can be read now.
         written: u64,
         /// Why it will not be stored, if that is known already.
         bypass: Option<BypassReason>,
     },
-    /// The whole file, proven.
+    /// The file is complete and verified.
     Done(FilledFile),
-    /// There will be no file.
+    /// The fill has failed.
     Failed(CacheError),
 }
 
-/// A file that was fetched and proven.
+/// A file that was fetched and verified.
 #[derive(Clone, Debug)]
 pub struct FilledFile {
     /// Where its bytes are, stored or not.
@@ -107,7 +108,7 @@ pub struct FilledFile {
 }
 
 impl FilledFile {
-    /// The same as a stored file: it reads alike.
+    /// The file as a stored file, for reading.
     pub fn stored(&self) -> StoredFile {
         StoredFile { content: Arc::clone(&self.content), length: self.length }
     }
@@ -122,28 +123,28 @@ impl From<NotStored> for BypassReason {
     }
 }
 
-/// Asked when the digest is another than expected: does the index list this one by now?
+/// Called if the digest is not the expected one: does the index list this digest now?
 pub type DigestRecheck = Box<dyn FnOnce(Sha256) -> BoxFuture<'static, bool> + Send + Sync>;
 
-/// Everything that a fill needs.
+/// The input of a fill.
 pub struct FillContext {
     /// Path below the upstream's base.
     pub path: String,
     /// Validators, for docs.
     pub validators: Validators,
-    /// What has to come.
+    /// The expected checksums.
     pub expected: ExpectedFile,
-    /// Whether there is a copy of it: then a 403 is a refusal, not "it does not exist".
+    /// Whether there is a copy already: then 403 means that access is denied, not that the file does not exist.
     pub known: bool,
-    /// More bytes are refused.
+    /// Longer bodies are refused.
     pub max_body: u64,
     /// How long until the upstream's answer begins.
     pub deadline: Duration,
-    /// Asked on a mismatch.
+    /// Called if the digest does not match.
     pub recheck: DigestRecheck,
     /// Where to fetch.
     pub upstream: Arc<dyn Upstream>,
-    /// Where to keep.
+    /// Where to store it.
     pub shared: SharedCaches,
 }
 
@@ -153,10 +154,10 @@ impl fmt::Debug for FillContext {
     }
 }
 
-/// What a fill ended with; `None` only as an answer to validators.
+/// The outcome of a fill; `None` only if the upstream answered that nothing has changed.
 pub type FillOutcome = Result<Option<(FilledFile, Validators)>, CacheError>;
 
-/// Runs a fill to its end, telling `state` how far it is.
+/// Runs a fill to its end, and reports its progress to `state`.
 pub async fn run(filling: FillContext, state: watch::Sender<FillState>) -> FillOutcome {
     filling.shared.metrics.fills.inc();
     let metrics = Arc::clone(&filling.shared.metrics);
@@ -198,7 +199,7 @@ async fn fill(filling: FillContext, state: &watch::Sender<FillState>) -> FillOut
         if resumes > RESUMES || !error.is_retryable() {
             return Err(CacheError::upstream(error));
         }
-        tracing::info!(path = filling.path, written = spool.written(), %error, "a transfer broke off: taking it up again");
+        tracing::info!(path = filling.path, written = spool.written(), %error, "a download was interrupted: resuming it");
         let deadline = Instant::now() + filling.deadline;
         (spool, transfer) = resume(&filling, spool, &validators, deadline).await?;
     }
@@ -278,7 +279,8 @@ async fn drain(
     }
 }
 
-/// Waits for some bytes and takes what else is there already. The second value says that the body has ended, and how.
+/// Waits for some bytes, and takes those that have arrived meanwhile. The second value says that the body has ended,
+/// and how.
 async fn gather(body: &mut UpstreamBody) -> (Bytes, Option<Result<(), UpstreamError>>) {
     let first = match body.chunk().await {
         Ok(Some(chunk)) => chunk,
@@ -305,8 +307,8 @@ async fn append(shared: &SharedCaches, mut spool: Spool, bytes: Bytes) -> Result
     shared.blocking(move |_| spool.append(bytes).map(|()| spool)).await?.map_err(CacheError::internal)
 }
 
-/// Takes a broken transfer up again: by range where the upstream has a strong validator, else from the start, comparing
-/// what is there already byte for byte. The inner error says that this transfer, too, broke off.
+/// Resumes a broken transfer: by range if the upstream has a strong validator; otherwise from the start, and the bytes
+/// have to equal those that are stored already. The inner error says that this transfer broke, too.
 async fn resume(
     filling: &FillContext,
     spool: Spool,

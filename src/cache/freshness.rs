@@ -1,4 +1,4 @@
-//! When a cached registry resource may be served: a pure decision over its age and the rules of its repository.
+//! Decides whether a cached registry resource may be served, by its age and the rules of its repository.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use crate::clock::Timestamp;
 /// How a repository treats its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamMode {
-    /// Never a stale answer.
+    /// Never serves stale answers.
     Strict,
-    /// Stale answers while the upstream fails.
+    /// Serves stale answers while the upstream fails.
     Fallback,
-    /// The upstream is never asked.
+    /// Never contacts the upstream.
     Offline,
 }
 
-/// The rules of a repository.
+/// The freshness rules of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreshnessRules {
     /// How long a resource counts as fresh.
     pub ttl: Duration,
-    /// How long after that it is served at once and refreshed in the background.
+    /// How long after that it is served at once and revalidated in the background.
     pub stale_while_revalidate: Duration,
-    /// The greatest age that is ever served.
+    /// The maximum age that is ever served.
     pub max_stale: Duration,
     /// How the upstream is treated.
     pub network: UpstreamMode,
@@ -31,21 +31,21 @@ pub struct FreshnessRules {
 /// What to do with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Serve what is there: it is fresh.
+    /// Serve the cached entry: it is fresh.
     Serve,
-    /// Serve what is there although it is past its time, and do not ask.
+    /// Serve the cached entry although it has expired, and do not contact the upstream.
     ServeOffline,
-    /// Serve what is there and ask the upstream meanwhile.
+    /// Serve the cached entry, and revalidate it in the background.
     ServeStaleThenRevalidate,
-    /// Ask the upstream first; what is there may be served if that fails.
+    /// Revalidate first; if that fails, the cached entry may be served.
     RevalidateOrStale,
-    /// Ask the upstream; what is there is too old, or may not be served stale.
+    /// Fetch: there is no cached entry, or it is too old, or it may not be served stale.
     Fetch,
-    /// There is nothing to serve and nobody to ask.
+    /// Refuse: there is no cached entry, and the repository is offline.
     Refuse,
 }
 
-/// Decides about an entry that the upstream confirmed last at `confirmed_at`, `None` where there is no entry.
+/// Decides about an entry that the upstream last confirmed at `confirmed_at`; `None` if there is no entry.
 pub fn plan(confirmed_at: Option<Timestamp>, now: Timestamp, rules: &FreshnessRules) -> Plan {
     let Some(confirmed_at) = confirmed_at else {
         return if rules.network == UpstreamMode::Offline { Plan::Refuse } else { Plan::Fetch };
@@ -55,11 +55,11 @@ pub fn plan(confirmed_at: Option<Timestamp>, now: Timestamp, rules: &FreshnessRu
     }
     let age = now.since(confirmed_at);
     match rules.network {
-        // Nobody will ever say more than what is there.
+        // There will be no newer answer.
         UpstreamMode::Offline => Plan::ServeOffline,
         UpstreamMode::Strict => Plan::Fetch,
         UpstreamMode::Fallback if age > rules.max_stale => Plan::Fetch,
-        // How old it is, is not known: nobody is served it while the upstream could say.
+        // The confirmation is in the future, so its age is unknown: the upstream is asked first.
         UpstreamMode::Fallback if now.is_before(confirmed_at) => Plan::RevalidateOrStale,
         UpstreamMode::Fallback if age < rules.ttl.saturating_add(rules.stale_while_revalidate) => {
             Plan::ServeStaleThenRevalidate

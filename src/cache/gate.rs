@@ -1,7 +1,7 @@
-//! What a repository decides about resources that arrive, as the cache sees it.
+//! How a repository decides about resources that the cache fetches.
 //!
-//! The cache knows how to fetch, prove and keep; whether a changed checksum may stand, and what is to be said when
-//! upstream takes something away, is for the repository, which knows its rules and the ledger.
+//! The cache fetches, verifies and stores. The repository knows its rules and the checksum ledger: it decides whether a
+//! changed checksum is accepted, and what happens when the upstream removes something.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -25,15 +25,15 @@ pub struct ReleaseId {
     pub version: Box<str>,
 }
 
-/// Releases that the index lists and that may not be served.
+/// Releases in the index that may not be served.
 pub type RefusedReleases = Box<[ReleaseId]>;
 
-/// What a repository says to an index that may be served.
+/// A repository's decision about an index that may be served.
 #[derive(Clone, Debug, Default)]
 pub struct Admission {
-    /// Releases that the index lists and that may not be served.
+    /// Releases in the index that may not be served.
     pub refused: RefusedReleases,
-    /// By version what the file of a release has to be, where more is known of it than its index says.
+    /// By version: the checksums that the file of a release must have, if more of them are known than its index lists.
     pub demands: BTreeMap<Box<str>, ExpectedFile>,
 }
 
@@ -43,12 +43,12 @@ impl From<RefusedReleases> for Admission {
     }
 }
 
-/// What upstream took away.
+/// Something that the upstream has removed.
 #[derive(Debug)]
 pub enum UpstreamLoss<'a> {
     /// The whole resource.
     Removed {
-        /// What was known of it last.
+        /// The last known index.
         last: Option<&'a Index>,
     },
     /// Releases that the older index had.
@@ -58,14 +58,14 @@ pub enum UpstreamLoss<'a> {
         /// The older index.
         before: &'a Index,
     },
-    /// An index of the whole repository went back in time.
+    /// An index of the whole repository is older than the last one.
     RolledBack {
         /// A sentence with the figures.
         detail: String,
     },
 }
 
-/// A repository's say in what arrives.
+/// A repository's decisions about resources that arrive.
 pub trait Gate: Send + Sync + fmt::Debug {
     /// Called for every verified index before it is served, freshly fetched or read from disk, with its signed payload.
     fn admit<'a>(
@@ -75,20 +75,20 @@ pub trait Gate: Send + Sync + fmt::Debug {
         payload: &'a [u8],
     ) -> BoxFuture<'a, Result<Admission, Internal>>;
 
-    /// The releases of a repository that its list of versions may not show, as far as is known now.
+    /// The releases that the repository's list of versions may not show, as far as is known now.
     fn refused(&self) -> BoxFuture<'_, Result<RefusedReleases, Internal>>;
 
-    /// Called once when upstream was seen, and seen again past its caches, to have taken something away.
+    /// Called once when the upstream has removed something, and a second fetch past its caches has confirmed it.
     fn lost<'a>(
         &'a self,
         resource: &'a RegistryResource,
         loss: UpstreamLoss<'a>,
     ) -> BoxFuture<'a, Result<(), Internal>>;
 
-    /// Called when something else is served of a resource from now on, or nothing. Returns at once.
+    /// Called when the served content of a resource changes, or the resource is removed. Returns at once.
     fn replaced(&self, resource: &RegistryResource);
 
-    /// The payload as it is shown under our signature, edited at the wire level.
+    /// The payload that we sign and serve, edited at the wire level.
     fn present<'a>(
         &self,
         resource: &RegistryResource,
@@ -96,6 +96,6 @@ pub trait Gate: Send + Sync + fmt::Debug {
         refused: &RefusedReleases,
     ) -> Result<Cow<'a, [u8]>, WireError>;
 
-    /// Signs what is shown of a resource, for those who will ask for it.
+    /// Signs the served payload of a resource before clients request it.
     fn sign<'a>(&'a self, resource: &'a RegistryResource, shown: &'a Payload) -> BoxFuture<'a, Result<(), CacheError>>;
 }

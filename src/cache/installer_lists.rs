@@ -1,13 +1,13 @@
-//! Lists of installers with their signatures, each pair one snapshot.
+//! Cache for the lists of installers that Mix downloads. Each list is cached together with its signature.
 //!
-//! Mix fetches a list, then its signature, then a file, and believes the file only if all three belong together. The
-//! upstream changes list and signature one after the other, and caches on the way keep them for different times; so the
-//! two are fetched together, checked against each other as far as that is possible, stored in one file and switched in
-//! one step. A pair that does not belong together leaves the last good one in its place.
+//! Mix fetches a list, then its signature, then a file, and accepts the file only if all three match. The upstream
+//! changes list and signature one after the other, and HTTP caches on the way keep them for different times. Therefore
+//! both are fetched together, checked against each other as far as possible, stored in one file and replaced in one
+//! step. If a new pair does not match, the last good pair stays.
 //!
-//! What can be checked: with the keys that sign the lists (`installs.public_key`) that the signature is the list's.
-//! Without them, that the list is the same after the signature was fetched, and that no half of a pair changes alone:
-//! RSA signatures of one text by one key are always the same bytes, and of another text always others.
+//! If the keys that sign the lists are configured (`installs.public_key`), the signature is verified. Otherwise the
+//! list has to be the same after its signature was fetched, and list and signature have to change together: RSA
+//! signatures of one text by one key are always equal, and those of two texts always differ.
 
 mod bundle_io;
 mod fetch;
@@ -37,43 +37,43 @@ use crate::telemetry::metrics::{ReasonLabels, Word};
 use crate::trust::PublicKey;
 use crate::upstream::{Heard, Upstream};
 
-/// The word under which installers are logged and counted, where a repository's key stands else.
+/// The value of `repository` in logs and metrics of installers, which belong to no repository.
 pub const INSTALLS: &str = "installs";
 
-/// Snapshots in memory, in bytes.
+/// Size of the snapshots in memory, in bytes.
 const MEMORY: u64 = 8 * 1024 * 1024;
 
-/// What a cache of lists needs to know.
+/// The settings of a list cache.
 #[derive(Debug)]
 pub struct ListOptions {
-    /// The upstream's base URL: validators are used only with the upstream that gave them.
+    /// The upstream's base URL: validators are sent only to the upstream that they came from.
     pub origin: String,
     /// Freshness.
     pub rules: FreshnessRules,
-    /// Keys of which one signs the lists; without any, signatures are passed on unverified.
+    /// The keys that may sign the lists. If there are none, signatures are passed on unverified.
     pub public_keys: Vec<PublicKey>,
-    /// How long "it does not exist" is remembered.
+    /// How long a missing list is remembered as missing.
     pub missing_ttl: Duration,
     /// How long a fetch may take.
     pub deadline: Duration,
 }
 
-/// A list and its signature, as they were together.
+/// A list and its signature, fetched together.
 #[derive(Debug)]
 pub struct ListSnapshot {
-    /// The list, as the upstream has it.
+    /// The list, unchanged.
     pub list: Bytes,
-    /// Its signature, as the upstream has it; `None` where there is none.
+    /// Its signature, unchanged; `None` if it has none.
     pub signature: Option<Bytes>,
-    /// When the upstream confirmed both last.
+    /// When the upstream last confirmed both.
     pub confirmed_at: Timestamp,
-    /// Who gave the validators.
+    /// The upstream that the validators came from.
     origin: Box<str>,
     of_list: Validators,
     of_signature: Validators,
 }
 
-/// The lists of installers.
+/// The cached lists of installers.
 #[derive(Debug)]
 pub struct ListCache {
     options: ListOptions,
@@ -81,7 +81,7 @@ pub struct ListCache {
     upstream: Arc<dyn Upstream>,
     held: moka::sync::Cache<List, Arc<ListSnapshot>>,
     through: ReadThrough<Self>,
-    /// Pairs of which one half changed alone, and since when they have been seen.
+    /// Pairs of which only one half changed, and since when the upstream has them.
     doubted: Mutex<HashMap<List, (Sha256, Timestamp)>>,
 }
 
@@ -95,7 +95,7 @@ impl CacheSource for ListCache {
 
     fn stale_reason(error: &CacheError) -> Option<StaleReason> {
         match error {
-            // A list that upstream has no more may still be what an old Elixir is installed from.
+            // A list that the upstream has removed may still be needed to install an old Elixir.
             CacheError::Missing => Some(StaleReason::Deleted),
             error => error.stale_reason(),
         }
@@ -124,7 +124,7 @@ impl CacheSource for ListCache {
 }
 
 impl ListCache {
-    /// A cache with nothing in memory.
+    /// An empty cache.
     pub fn new(options: ListOptions, shared: SharedCaches, upstream: Arc<dyn Upstream>) -> Self {
         let weight =
             |_: &List, snapshot: &Arc<ListSnapshot>| u32::try_from(snapshot.list.len() + 4096).unwrap_or(u32::MAX);
@@ -139,7 +139,8 @@ impl ListCache {
         }
     }
 
-    /// The snapshot of a list, by the rules of freshness, before `deadline`. Cancel safe: fetches go on alone.
+    /// Returns the snapshot of a list by the rules of freshness, before `deadline`. Cancel safe: fetches continue
+    /// without their caller.
     pub async fn get(
         self: &Arc<Self>,
         list: &List,
@@ -148,8 +149,8 @@ impl ListCache {
         self.through.get(self, list, deadline).await
     }
 
-    /// The snapshot as the upstream has it now, unless ours was confirmed within `younger_than`; `past_caches` asks the
-    /// caches on the way not to answer. Fails where the upstream does.
+    /// Returns the snapshot as the upstream has it now, or the cached one if it was confirmed within `younger_than`.
+    /// `past_caches` tells HTTP caches on the way to forward the request. Fails if the upstream fails.
     pub async fn get_newest(
         self: &Arc<Self>,
         list: &List,
@@ -165,20 +166,20 @@ impl ListCache {
         }
     }
 
-    /// Forgets all lists, and hands out each that was stored. Blocks.
+    /// Removes all lists from the cache, and passes each stored one to `seen`. Blocks.
     pub fn purge(&self, seen: &mut dyn FnMut(&List, ListSnapshot)) -> Result<(), CacheError> {
         self.through.forget_all();
         self.held.invalidate_all();
         stored::purge(self, seen)
     }
 
-    /// Reads every stored list again, and says of each whether it is sound; with `repair` the others are removed.
-    /// Blocks.
+    /// Reads every stored list again, and reports to `seen` whether it is undamaged; with `repair` damaged ones are
+    /// removed. Blocks.
     pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(&List, bool)) -> Result<(), CacheError> {
         stored::scrub(self, repair, seen)
     }
 
-    /// The upstream, for its state.
+    /// The upstream, for status reports.
     pub fn upstream(&self) -> &dyn Upstream {
         &*self.upstream
     }

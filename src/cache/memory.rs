@@ -1,4 +1,4 @@
-//! The memory tier: hot resources and small artifacts, weighed in bytes.
+//! The in-memory cache for frequently used registry resources and small artifacts, limited in bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,17 +13,18 @@ use crate::hex::checksum::Sha256;
 use crate::hex::resource::RegistryResource;
 use crate::size::ByteSize;
 
-/// How often a use in memory is told to the store, whose order of eviction it keeps.
+/// How often the use of an artifact in memory is reported to the store, which evicts the least recently used files.
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
-/// The memory tier. Clones share it.
+/// The in-memory cache. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Memory {
     cache: Cache<Key, Value>,
     artifact_limit: u64,
 }
 
-/// Which repository object an entry belongs to: one made anew by a reload shares nothing with the old one.
+/// Identifies the repository object that an entry belongs to. A repository that a reload has rebuilt shares nothing
+/// with the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EntryOwner(pub u64);
 
@@ -39,16 +40,16 @@ enum Value {
     Blob(Arc<Blob>),
 }
 
-/// A whole artifact in memory.
+/// A complete artifact in memory.
 #[derive(Debug)]
 pub struct Blob {
-    /// The bytes, proven.
+    /// The bytes, verified.
     pub bytes: Bytes,
     touched: AtomicU64,
 }
 
 impl Blob {
-    /// Whether it is time to tell the store that this blob is in use.
+    /// Whether the use of this artifact has to be reported to the store now.
     pub fn due(&self, now: Timestamp) -> bool {
         let touched = self.touched.load(Ordering::Relaxed);
         let due = now.since(Timestamp::from_millis(touched)) > TOUCH_EVERY;
@@ -68,13 +69,13 @@ fn weight(_: &Key, value: &Value) -> u32 {
 }
 
 impl Memory {
-    /// An empty tier of `limit` bytes.
+    /// An empty cache of at most `limit` bytes.
     pub fn new(limit: ByteSize) -> Self {
         let cache = Cache::builder().weigher(weight).max_capacity(limit.bytes()).build();
         Self { cache, artifact_limit: limit.bytes() / 16 }
     }
 
-    /// The largest artifact that is kept here: one file must not push out everything else.
+    /// The largest artifact that is kept in memory: one file must not push out everything else.
     pub fn artifact_limit(&self) -> u64 {
         self.artifact_limit
     }
@@ -87,13 +88,13 @@ impl Memory {
         }
     }
 
-    /// Keeps a registry resource.
+    /// Stores a registry resource.
     pub fn put_resource(&self, owner: EntryOwner, resource: &RegistryResource, present: &Arc<ReadyResource>) {
         self.cache.insert(Key::Resource(owner, resource.clone()), Value::Resource(Arc::clone(present)));
     }
 
-    /// Keeps a registry resource that was read from disk, unless a fetch has brought a younger one meanwhile; returns the
-    /// one that is kept.
+    /// Stores a registry resource that was read from disk, unless a fetch has stored a newer one meanwhile; returns the
+    /// stored one.
     pub fn put_resource_read(
         &self,
         owner: EntryOwner,
@@ -111,12 +112,12 @@ impl Memory {
         }
     }
 
-    /// Forgets a registry resource.
+    /// Removes a registry resource.
     pub fn remove_resource(&self, owner: EntryOwner, resource: &RegistryResource) {
         self.cache.invalidate(&Key::Resource(owner, resource.clone()));
     }
 
-    /// A whole artifact.
+    /// A complete artifact.
     pub fn blob(&self, digest: &Sha256) -> Option<Arc<Blob>> {
         match self.cache.get(&Key::Blob(*digest)) {
             Some(Value::Blob(blob)) => Some(blob),
@@ -124,14 +125,14 @@ impl Memory {
         }
     }
 
-    /// Keeps a whole, proven artifact.
+    /// Stores a complete, verified artifact.
     pub fn put_blob(&self, digest: &Sha256, bytes: Bytes, now: Timestamp) -> Arc<Blob> {
         let blob = Arc::new(Blob { bytes, touched: AtomicU64::new(now.as_millis()) });
         self.cache.insert(Key::Blob(*digest), Value::Blob(Arc::clone(&blob)));
         blob
     }
 
-    /// Forgets an artifact.
+    /// Removes an artifact.
     pub fn remove_blob(&self, digest: &Sha256) {
         self.cache.invalidate(&Key::Blob(*digest));
     }

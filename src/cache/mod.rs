@@ -1,11 +1,18 @@
-//! The cache: memory, then disk, then upstream; nothing unverified comes out of it.
+//! The cache: looks in memory, then on disk, then fetches from the upstream. Signed content is verified before it is
+//! served.
 //!
-//! Two kinds of thing are cached, and they are treated differently. *Registry resources* ([`registry`]) are small,
-//! signed and change; they are revalidated by the rules in [`freshness`]. *Artifacts* ([`artifacts`]) are addressed by
-//! a digest from a verified index and never change; they are streamed while they are stored ([`fill`]). *Docs*
-//! ([`docs`]) have no checksum and are a third kind of their own. *Lists* of installers ([`installer_lists`]) are a fourth: signed
-//! by keys that are Mix's, and of use only together with their signature. *Answers* of an upstream's API ([`api_answers`])
-//! are JSON that nobody signs. All but artifacts are read in one way, `read_through`.
+//! There are several kinds of content, and each is treated differently:
+//!
+//! - *Registry resources* ([`registry`]) are small, signed and change. They are revalidated by the rules in
+//!   [`freshness`].
+//! - *Artifacts* ([`artifacts`]) are addressed by a digest from a verified index and never change. They are streamed
+//!   while they are stored ([`fill`]).
+//! - *Docs* ([`docs`]) have no checksum and may change.
+//! - *Lists* of installers ([`installer_lists`]) are signed by Mix's own keys, and useful only together with their
+//!   signature.
+//! - *Answers* of an upstream's API ([`api_answers`]) are unsigned JSON.
+//!
+//! All but artifacts are read in the same way, by `read_through`.
 
 pub mod api_answers;
 pub mod artifacts;
@@ -42,7 +49,7 @@ use crate::shutdown::Tasks;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
-/// What every cache of the process shares.
+/// The resources that all caches of the process share.
 #[derive(Clone, Debug)]
 pub struct SharedCaches {
     /// The disk.
@@ -51,14 +58,14 @@ pub struct SharedCaches {
     pub memory: Memory,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// Fetches run as members of this group.
+    /// The group of tasks that fetches run in.
     pub tasks: Tasks,
-    /// What is counted.
+    /// The counters.
     pub metrics: Arc<Metrics>,
 }
 
 impl SharedCaches {
-    /// Runs blocking `work` on the blocking pool, to its end even if nobody waits for it any more.
+    /// Runs `work` on the blocking pool, to its end even if the caller is gone.
     pub(crate) async fn blocking<T, F>(&self, work: F) -> Result<T, CacheError>
     where
         F: FnOnce(&Store) -> T + Send + 'static,

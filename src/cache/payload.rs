@@ -1,4 +1,5 @@
-//! What a registry resource says, on its way to whoever asks: stages hand it on, and it is signed once, last.
+//! The content of a registry resource on its way to a client. Several stages may edit it; it is signed once, at the
+//! end.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,26 +14,26 @@ use crate::hex::envelope::Envelope;
 use crate::hex::limits;
 use crate::trust::{SignedResource, Verified};
 
-/// The bytes that a signature is made over, and their digest. Clones are handles to the same.
+/// The bytes that a signature covers, and their digest. Clones share the data.
 ///
-/// The bytes are held in one form alone: as they are, or within an envelope where there is one. What was signed is
-/// answered from memory, without another signature, digest or decompression.
+/// The bytes are held in one form only: plain, or in an envelope if there is one. A signed payload is served from
+/// memory, without another signature, digest or decompression.
 #[derive(Clone)]
 pub struct Payload(Arc<Inner>);
 
 struct Inner {
     digest: Sha256,
     form: RwLock<Form>,
-    /// Held by whoever signs it.
+    /// Locked while the payload is being signed.
     signing: tokio::sync::Mutex<()>,
 }
 
 enum Form {
     /// The bytes.
     Plain(Bytes),
-    /// An envelope that was verified, under a signature that is not sent.
+    /// A verified envelope. Its signature is not sent.
     Verified(Bytes),
-    /// What is sent.
+    /// The signed resource that is sent.
     Signed(SignedResource),
 }
 
@@ -41,23 +42,23 @@ impl Payload {
         Self(Arc::new(Inner { digest, form: RwLock::new(form), signing: tokio::sync::Mutex::default() }))
     }
 
-    /// What was made here and is not signed. Takes a digest: some milliseconds for a list of hex.pm's size.
+    /// A new payload that is not signed. Computes a digest: some milliseconds for a list of hex.pm's size.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self::of(Sha256::of(&bytes), Form::Plain(bytes))
     }
 
-    /// What an upstream has signed, to be sent under another signature. `digest` is that of its payload.
+    /// A payload that an upstream has signed, to be sent with another signature. `digest` is that of the payload.
     pub(super) fn verified(verified: &Verified, digest: Sha256) -> Self {
         Self::of(digest, Form::Verified(verified.gzip().clone()))
     }
 
-    /// What an upstream has signed, to be sent as it came. `digest` is that of its payload.
+    /// A payload that an upstream has signed, to be sent unchanged. `digest` is that of the payload.
     pub(super) fn passed_through(verified: &Verified, digest: Sha256) -> Self {
         Self::of(digest, Form::Signed(verified.pass_through()))
     }
 
-    /// What is left of it after an edit of its bytes: itself where they have not changed.
+    /// The payload after an edit of its bytes; the same payload if they have not changed.
     pub fn edited(&self, bytes: Cow<'_, [u8]>) -> Self {
         match bytes {
             Cow::Borrowed(_) => self.clone(),
@@ -70,7 +71,7 @@ impl Payload {
         &self.0.digest
     }
 
-    /// The bytes, where they are at hand.
+    /// The bytes, if they are not in an envelope.
     pub fn plain(&self) -> Option<Bytes> {
         match &*self.0.form.read() {
             Form::Plain(bytes) => Some(bytes.clone()),
@@ -78,7 +79,7 @@ impl Payload {
         }
     }
 
-    /// The bytes. Blocks for a moment where they are in an envelope.
+    /// The bytes. Blocks briefly if they are in an envelope.
     pub fn bytes(&self) -> Result<Bytes, CacheError> {
         let envelope = match &*self.0.form.read() {
             Form::Plain(bytes) => return Ok(bytes.clone()),
@@ -88,7 +89,7 @@ impl Payload {
         Ok(Envelope::open(envelope, limits::BULK_PAYLOAD).map_err(CacheError::untrusted)?.payload)
     }
 
-    /// What is sent, where it has been signed.
+    /// The signed resource, if the payload has been signed.
     pub fn signed(&self) -> Option<SignedResource> {
         match &*self.0.form.read() {
             Form::Signed(signed) => Some(signed.clone()),
@@ -96,12 +97,13 @@ impl Payload {
         }
     }
 
-    /// Whether it has been signed.
+    /// Whether the payload has been signed.
     pub fn is_signed(&self) -> bool {
         matches!(&*self.0.form.read(), Form::Signed(_))
     }
 
-    /// What is sent; signed by `sign` where nobody has signed it. Whoever asks meanwhile waits for this signature.
+    /// The signed resource. If the payload is not signed yet, `sign` signs it; concurrent callers wait for this one
+    /// signature.
     pub async fn signed_once(
         &self,
         sign: impl AsyncFnOnce() -> Result<SignedResource, CacheError>,
@@ -115,7 +117,7 @@ impl Payload {
         Ok(signed)
     }
 
-    /// How many bytes of memory it takes now.
+    /// How many bytes of memory the payload uses now.
     pub fn held(&self) -> usize {
         match &*self.0.form.read() {
             Form::Plain(bytes) | Form::Verified(bytes) => bytes.len(),

@@ -1,7 +1,9 @@
-//! Reading through memory and disk from an upstream: when an entry is served, refreshed, served stale or refused.
+//! Reads an entry from memory, disk or an upstream, and decides whether it is served, refreshed, served stale or
+//! refused.
 //!
-//! This is the one place that acts on a [`Plan`]. What is cached, and how it is loaded and fetched, is the business of a
-//! [`CacheSource`]; single flight, back-off after failures, status words and the count of stale answers are the same for all.
+//! This is the only place that acts on a [`Plan`]. A [`CacheSource`] says what is cached, and how it is loaded and
+//! fetched. Single flight, back-off after failures, status words and the count of stale answers are the same for all
+//! sources.
 
 use std::fmt;
 use std::future::Future;
@@ -22,20 +24,20 @@ use crate::clock::{Clock, Timestamp};
 use crate::telemetry::metrics::{Metrics, ReasonLabels, Word};
 use crate::upstream::Heard;
 
-/// A client gets a stale answer when the upstream takes longer than this, not when its own time has run out.
+/// How long a client waits for the upstream before it gets a stale answer.
 const STALE_AFTER: Duration = Duration::from_secs(2);
 
-/// One kind of cached thing: where its entries are, and how the upstream is asked for them.
+/// One kind of cached content: where its entries are stored, and how they are fetched.
 pub(super) trait CacheSource: Send + Sync + Sized + 'static {
-    /// What names an entry.
+    /// Identifies an entry.
     type Key: Clone + Eq + Hash + Send + Sync + 'static;
     /// What is served. Cheap to clone.
     type Entry: Clone + Send + Sync + 'static;
 
-    /// When the upstream confirmed an entry last.
+    /// When the upstream last confirmed an entry.
     fn confirmed_at(entry: &Self::Entry) -> Timestamp;
 
-    /// Whether two entries of one key are one and the same.
+    /// Whether two entries of one key are the same.
     fn is_same(one: &Self::Entry, other: &Self::Entry) -> bool {
         Self::confirmed_at(one) == Self::confirmed_at(other)
     }
@@ -45,24 +47,24 @@ pub(super) trait CacheSource: Send + Sync + Sized + 'static {
         false
     }
 
-    /// The reason under which an older entry is served after an error, `None` where the error is the answer.
+    /// The reason for serving an older entry after an error; `None` if the error is the answer.
     fn stale_reason(error: &CacheError) -> Option<StaleReason> {
         error.stale_reason()
     }
 
-    /// The entry in memory. Takes no time.
+    /// The entry in memory. Returns at once.
     fn in_memory(&self, _key: &Self::Key) -> Option<Self::Entry> {
         None
     }
 
-    /// The entry on disk. What is damaged is dropped and is none.
+    /// The entry on disk. A damaged one is removed and counts as missing.
     fn load(
         self: &Arc<Self>,
         key: &Self::Key,
         deadline: Instant,
     ) -> impl Future<Output = Result<Option<Self::Entry>, CacheError>> + Send;
 
-    /// The entry that a fetch which has just ended has left behind.
+    /// The entry that the last fetch has left behind.
     fn current(
         self: &Arc<Self>,
         key: &Self::Key,
@@ -70,8 +72,8 @@ pub(super) trait CacheSource: Send + Sync + Sized + 'static {
         std::future::ready(Ok(self.in_memory(key)))
     }
 
-    /// Asks the upstream, stores what it answers, counts and logs the outcome. `known` is what the caller had;
-    /// `past_caches` asks the caches on the way not to answer; `heard` is for the request.
+    /// Fetches the entry from the upstream, stores it, counts and logs the outcome. `known` is the caller's entry;
+    /// `past_caches` tells HTTP caches on the way to forward the request; `heard` is passed to the request.
     fn fetch(
         self: Arc<Self>,
         key: Self::Key,
@@ -87,32 +89,32 @@ pub(super) struct FetchedEntry<E> {
     pub(super) entry: E,
     /// The upstream said that nothing has changed.
     pub(super) unchanged: bool,
-    /// Why it was not stored, where it was not.
+    /// Why it was not stored, if so.
     pub(super) bypass: Option<BypassReason>,
 }
 
-/// The outcome of a flight.
+/// The outcome of a fetch that callers share.
 #[derive(Clone, Debug)]
 struct FlightResult<E> {
     fetched: FetchedEntry<E>,
-    /// Another fetch had brought it when this one was about to ask.
+    /// Another fetch had stored the entry before this one started.
     by_another: bool,
     took: Duration,
 }
 
 type FlightOutcome<E> = Result<FlightResult<E>, CacheError>;
 
-/// Whether the upstream is asked before an entry is served that is past its time.
+/// Whether the upstream is asked before an expired entry is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ask {
     WhereNeeded,
     First,
 }
 
-/// The conduct of one cache.
+/// The read-through logic of one cache.
 pub(super) struct ReadThrough<S: CacheSource> {
     rules: FreshnessRules,
-    /// Under what it is counted: the repository's key.
+    /// The `repository` label in metrics.
     word: Word,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -127,7 +129,7 @@ impl<S: CacheSource> fmt::Debug for ReadThrough<S> {
 }
 
 impl<S: CacheSource> ReadThrough<S> {
-    /// Nothing under way. `missing_ttl` is how long "it does not exist" and "what came is no good" are remembered.
+    /// Starts with no fetches running. `missing_ttl` is how long a missing or unusable answer is remembered.
     pub(super) fn new(rules: FreshnessRules, missing_ttl: Duration, word: &str, shared: &SharedCaches) -> Self {
         Self {
             rules,
@@ -139,7 +141,8 @@ impl<S: CacheSource> ReadThrough<S> {
         }
     }
 
-    /// The entry, by the rules of freshness, before `deadline`. Cancel safe: fetches go on without their caller.
+    /// Returns the entry by the rules of freshness, before `deadline`. Cancel safe: fetches continue without their
+    /// caller.
     pub(super) async fn get(
         &self,
         source: &Arc<S>,
@@ -149,8 +152,8 @@ impl<S: CacheSource> ReadThrough<S> {
         self.read(source, key, Ask::WhereNeeded, deadline).await.map(|(served, _)| served)
     }
 
-    /// The entry, with the error for which it is not confirmed. Unlike [`ReadThrough::get`] this asks the upstream
-    /// before it serves what is past its time, and waits for the answer until `deadline`.
+    /// Returns the entry, with the error if the upstream could not confirm it. Unlike [`ReadThrough::get`], this asks
+    /// the upstream before it serves an expired entry, and waits for the answer until `deadline`.
     pub(super) async fn get_confirmed(
         &self,
         source: &Arc<S>,
@@ -160,7 +163,7 @@ impl<S: CacheSource> ReadThrough<S> {
         self.read(source, key, Ask::First, deadline).await
     }
 
-    /// The entry as the upstream has it now, whatever is cached. Fails where the upstream does.
+    /// Returns the entry as the upstream has it now, whatever is cached. Fails if the upstream fails.
     pub(super) async fn get_newest(
         &self,
         source: &Arc<S>,
@@ -175,8 +178,8 @@ impl<S: CacheSource> ReadThrough<S> {
         self.wait(source, key, entry, past_caches, deadline).await
     }
 
-    /// The entry as the upstream has confirmed it at `since` or later, where it does so before `patience`; else as
-    /// [`ReadThrough::get`] has it. Where the upstream failed a moment ago, or is never asked, nobody waits for it.
+    /// Returns the entry as the upstream confirmed it at `since` or later, if it does so before `patience`; otherwise
+    /// like [`ReadThrough::get`]. Does not wait if the upstream failed a moment ago or the repository is offline.
     pub(super) async fn get_since(
         &self,
         source: &Arc<S>,
@@ -194,7 +197,7 @@ impl<S: CacheSource> ReadThrough<S> {
         Ok(newest.unwrap_or(served))
     }
 
-    /// The entry as it is stored, however old it is.
+    /// Returns the stored entry, however old it is.
     pub(super) async fn present(
         &self,
         source: &Arc<S>,
@@ -207,12 +210,12 @@ impl<S: CacheSource> ReadThrough<S> {
         }
     }
 
-    /// Forgets what went wrong with a key: it came another way, or was removed on purpose.
+    /// Forgets the recent failure of a key: its entry came from elsewhere, or was removed on purpose.
     pub(super) fn forget(&self, key: &S::Key) {
         self.setbacks.forget(key);
     }
 
-    /// Forgets what went wrong with anything.
+    /// Forgets all recent failures.
     pub(super) fn forget_all(&self) {
         self.setbacks.forget_all();
     }
@@ -242,7 +245,7 @@ impl<S: CacheSource> ReadThrough<S> {
             (Plan::ServeOffline, Some(entry)) => Ok((self.stale(entry, StaleReason::Offline), None)),
             (Plan::ServeStaleThenRevalidate, Some(entry)) if ask == Ask::WhereNeeded => {
                 let reason = match &setback {
-                    // What went wrong a moment ago is not tried again for every request.
+                    // A fetch that failed a moment ago is not repeated for every request.
                     Some(error) => S::stale_reason(error).unwrap_or(StaleReason::Revalidating),
                     None => {
                         // Detached: the ticket is dropped, the fetch goes on.
@@ -272,7 +275,7 @@ impl<S: CacheSource> ReadThrough<S> {
                 }
             }
             (Plan::Refuse, _) => Err(CacheError::Offline),
-            // There is nothing to serve meanwhile: only what would fail the same way again is not tried.
+            // No entry can be served meanwhile, so the fetch is repeated unless it would fail the same way again.
             (_, entry) => match setback.filter(lasts) {
                 Some(error) => Err(error),
                 None => Ok((self.wait(source, key, entry, false, deadline).await?, None)),
@@ -329,7 +332,7 @@ impl<S: CacheSource> ReadThrough<S> {
     }
 }
 
-/// One fetch, detached from those who wait for it.
+/// One fetch, detached from the callers that wait for it.
 struct Flight<S: CacheSource> {
     source: Arc<S>,
     key: S::Key,
@@ -352,8 +355,8 @@ impl<S: CacheSource> Flight<S> {
         outcome.map(|fetched| FlightResult { fetched, by_another: false, took: began.elapsed() })
     }
 
-    /// What another fetch has brought since `known` was looked up. A caller that looked before that fetch ended, and
-    /// joined after it, would otherwise ask a second time.
+    /// The outcome of another fetch since `known` was looked up. Without this check, a caller that looked before that
+    /// fetch ended, and joined after it, would fetch a second time.
     async fn brought_by_another(&self, known: Option<&S::Entry>) -> Option<FlightOutcome<S::Entry>> {
         if let Some(error) = self.setbacks.get(&self.key).filter(lasts) {
             return Some(Err(error));

@@ -1,4 +1,4 @@
-//! Reading an artifact chunk by chunk, whether it is stored or still on its way in.
+//! Reads an artifact chunk by chunk, whether it is stored or still being fetched.
 
 use std::io;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::hex::limits;
 use crate::store::StoredFile;
 use crate::store::read_at::{self, ReadAt};
 
-/// How many bytes are read at a time, unless a reader says otherwise.
+/// How many bytes are read at a time by default.
 const PIECE: u64 = 128 * 1024;
 
 /// An artifact, ready to be sent.
 #[derive(Debug)]
 pub enum Artifact {
-    /// Whole, in memory.
+    /// Complete, in memory.
     Memory(Bytes),
-    /// Whole, on disk.
+    /// Complete, on disk.
     Stored(StoredFile),
     /// Being fetched; its length is known.
     Filling(FillReader),
@@ -37,7 +37,7 @@ impl Artifact {
         }
     }
 
-    /// The same, whole: waits until what is being fetched has been proven. Cancel safe.
+    /// The complete artifact: waits until the fetch has ended and the file is verified. Cancel safe.
     pub async fn whole(self) -> Result<Self, CacheError> {
         match self {
             Self::Filling(reader) => reader.proven().await.map(Self::Stored),
@@ -45,7 +45,7 @@ impl Artifact {
         }
     }
 
-    /// The same, to be read from its beginning once more.
+    /// A second handle that reads the artifact from its beginning.
     pub fn again(&self) -> Self {
         match self {
             Self::Memory(bytes) => Self::Memory(bytes.clone()),
@@ -55,17 +55,17 @@ impl Artifact {
     }
 }
 
-/// Why a body breaks off. The connection is cut, so the client knows that it has not got everything.
+/// Why a body ends early. The connection is closed, so the client knows that the body is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// The fetch that it reads behind has failed.
-    #[error("the file could not be fetched to its end")]
+    /// The fetch of the file has failed.
+    #[error("the file could not be fetched completely")]
     Fill(#[source] CacheError),
-    /// The file has another length than the one that went out with the head.
+    /// The length of the file differs from the `content-length` that was sent.
     #[error("the file does not have the length that its upstream announced")]
     Length,
     /// The disk failed.
-    #[error("the file could not be read to its end")]
+    #[error("the file could not be read completely")]
     Read(#[source] io::Error),
 }
 
@@ -99,7 +99,7 @@ impl StoredReader {
     }
 }
 
-/// Reads behind a fill: up to the write mark minus a tail that is held back until the digest has matched.
+/// Reads a file while it is being fetched. The last bytes are held back until the digest has matched.
 #[derive(Debug)]
 pub struct FillReader {
     state: watch::Receiver<FillState>,
@@ -118,7 +118,7 @@ impl FillReader {
         Self { piece: bytes, ..self }
     }
 
-    /// The whole file, when it has been proven.
+    /// The complete file, once it is verified.
     async fn proven(mut self) -> Result<StoredFile, CacheError> {
         let ended = |state: &FillState| matches!(state, FillState::Done(_) | FillState::Failed(_));
         match self.state.wait_for(ended).await.as_deref() {
@@ -128,7 +128,7 @@ impl FillReader {
         }
     }
 
-    /// The next bytes, `None` after the last, which come only when the whole file has been proven. Cancel safe.
+    /// The next bytes, `None` at the end. The last bytes are returned only after the file is verified. Cancel safe.
     pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         if self.offset >= self.length {
             return None;
@@ -141,14 +141,14 @@ impl FillReader {
                         break (Arc::clone(content), limit);
                     }
                 }
-                // A transfer that was taken up again may have brought another length than was announced at first: the
-                // file is right, and what this client would take for all of it is not.
+                // A resumed transfer may have another length than the upstream announced first: the file is right, but
+                // this client would take an incomplete or too long body for all of it.
                 FillState::Done(filled) if filled.length != self.length => return Some(Err(BodyError::Length)),
                 FillState::Done(filled) => break (Arc::clone(&filled.content), self.length),
                 FillState::Failed(error) => return Some(Err(BodyError::Fill(error.clone()))),
                 FillState::Starting => {}
             }
-            // A fill that is gone without a word has failed; its end is never taken for the end of the file.
+            // A fetch that ended without a result has failed; its end is never taken for the end of the file.
             if self.state.changed().await.is_err() {
                 let error = CacheError::NoOutcome(NoOutcome::Abandoned);
                 return Some(Err(BodyError::Fill(error)));
@@ -162,7 +162,7 @@ impl FillReader {
     }
 }
 
-/// Reads to before `end`.
+/// Reads the bytes from `offset` to before `end`.
 async fn read(content: &Arc<dyn ReadAt>, offset: u64, end: u64) -> Result<Bytes, BodyError> {
     read_at::read(content, offset, end - offset).await.map_err(BodyError::Read)
 }

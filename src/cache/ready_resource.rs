@@ -12,43 +12,43 @@ use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{Index, Release};
 
-/// Whose signature a client wants to see.
+/// The signature that a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignedBy {
-    /// The upstream's: its bytes go out as they came.
+    /// The upstream's: its bytes are sent unchanged.
     Upstream,
     /// Ours.
     Own,
 }
 
-/// A verified resource, what goes out for it, and how fresh it is.
+/// A verified resource, its payload for clients, and its freshness.
 #[derive(Clone, Debug)]
 pub struct ReadyResource {
-    /// What upstream has signed, where its bytes are served.
+    /// The payload with the upstream's signature, if the repository serves it.
     pub(super) upstream: Option<Payload>,
-    /// What of it the gate shows, where that goes out under our signature.
+    /// The payload that we sign, edited by the gate, if the repository serves it.
     pub(super) own: Option<Payload>,
-    /// What upstream's payload says.
+    /// The decoded payload of the upstream.
     pub index: Arc<Index>,
     /// Releases in it that may not be served.
     pub refused: Arc<RefusedReleases>,
-    /// By version what the file of a release has to be, where more is known of it than the index says.
+    /// By version: the checksums that the file of a release must have, if more of them are known than the index lists.
     pub demands: Arc<BTreeMap<Box<str>, ExpectedFile>>,
-    /// When the upstream confirmed it last.
+    /// When the upstream last confirmed it.
     pub confirmed_at: Timestamp,
-    /// When the upstream was seen to have removed it, where it is kept all the same.
+    /// When the upstream removed it, if it is kept all the same.
     pub removed_at: Option<Timestamp>,
-    /// Of what came in a bundle and was not confirmed by the upstream since: when it had confirmed last what was here before;
-    /// 0: never.
+    /// Only for a resource from a bundle that the upstream has not confirmed since: when the upstream last confirmed
+    /// the resource that it replaced; 0 if never.
     pub(super) carried: Option<Timestamp>,
-    /// Digest of upstream's bytes.
+    /// Digest of the upstream's bytes.
     pub source: Sha256,
-    /// Upstream's validators.
+    /// The upstream's validators.
     pub validators: Validators,
 }
 
 impl ReadyResource {
-    /// What goes out under this signature; `None` where the repository does not offer it.
+    /// The payload with this signature; `None` if the repository does not offer it.
     pub fn payload(&self, by: SignedBy) -> Option<&Payload> {
         match by {
             SignedBy::Upstream => self.upstream.as_ref(),
@@ -56,18 +56,18 @@ impl ReadyResource {
         }
     }
 
-    /// What goes out, under whichever signature: upstream's first.
+    /// The payload with either signature; the upstream's is preferred.
     pub fn any_payload(&self) -> Option<&Payload> {
         self.upstream.as_ref().or(self.own.as_ref())
     }
 
-    /// What the file of a release of its index has to be; `None` where nothing is known of it.
+    /// The checksums that the file of a release must have; `None` if none is known.
     pub fn expected(&self, release: &Release) -> Option<ExpectedFile> {
         let by_index = || release.outer.map(ExpectedFile::Outer).or(release.inner.map(ExpectedFile::Inner));
         self.demands.get(&release.version).cloned().or_else(by_index)
     }
 
-    /// About how many bytes of memory this takes.
+    /// Approximate memory use in bytes.
     pub(super) fn weight(&self) -> usize {
         let releases = match &*self.index {
             Index::Package(package) => package.releases.len(),
@@ -77,21 +77,21 @@ impl ReadyResource {
         512 + bodies.sum::<usize>() + releases * 160
     }
 
-    /// Whether the upstream has said of it, at most `max_stale` ago, what it does not have. What came in a bundle may be of any
-    /// age: it says no more of that than what was here before it.
+    /// Whether this list may be used to decide that a name does not exist upstream. A list from a bundle may be of any
+    /// age, so it counts only if the list that it replaced was confirmed at most `max_stale` ago.
     pub(super) fn speaks_of_absence(&self, now: Timestamp, max_stale: Duration) -> bool {
         let is_known = |at: Timestamp| at.as_millis() > 0 && now.since(at) <= max_stale;
         self.carried.is_none_or(is_known)
     }
 
-    /// What an index that is to replace this one would lose.
+    /// What would be lost if this index were replaced by `newer`.
     pub(super) fn regress(&self, newer: &Index) -> Option<ListRegression> {
         ListRegression::between(&self.index, newer)
     }
 }
 
 impl ListRegression {
-    /// What `newer` would lose of `older`.
+    /// What `newer` has lost compared to `older`.
     pub(super) fn between(older: &Index, newer: &Index) -> Option<Self> {
         match (older, newer) {
             (Index::Package(old), Index::Package(new)) => {
@@ -105,7 +105,7 @@ impl ListRegression {
                 (!lost.is_empty()).then_some(Self::Releases(lost))
             }
             (Index::Names(old), Index::Names(new)) if new.newest < old.newest => Some(Self::RolledBack(format!(
-                "the newest package of `names` was of {}, now it is of {}",
+                "the newest date in `names` was {}, now it is {}",
                 time(old.newest),
                 time(new.newest)
             ))),
@@ -121,14 +121,14 @@ impl ListRegression {
 }
 
 fn time(at: Option<Timestamp>) -> String {
-    at.map_or_else(|| "no date".to_owned(), |at| at.to_string())
+    at.map_or_else(|| "missing".to_owned(), |at| at.to_string())
 }
 
-/// What a newer index has less than the older one.
+/// What a newer index has lost compared to the older one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ListRegression {
-    /// These versions.
+    /// Releases, by version.
     Releases(Vec<Box<str>>),
-    /// Packages, releases or time; a sentence.
+    /// Packages, releases or time, as a sentence.
     RolledBack(String),
 }

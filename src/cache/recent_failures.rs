@@ -1,4 +1,4 @@
-//! What went wrong last with each key, so that an upstream which just failed is not asked again for every request.
+//! Remembers the last failure of each key, so that an upstream that just failed is not asked again for every request.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::clock::{Clock, Timestamp};
 /// After a failure, stale answers are given at once for this long before the upstream is asked again.
 pub(super) const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// How many keys are remembered whose last fetch failed.
+/// How many failed keys are remembered.
 const SETBACKS: u64 = 20_000;
 
-/// What went wrong last with an entry, and when.
+/// The last failure of a key, and when it happened.
 #[derive(Clone, Debug)]
 struct RecentFailure {
     at: Timestamp,
@@ -34,12 +34,12 @@ impl<K> Clone for RecentFailures<K> {
 }
 
 impl<K: Eq + Hash + Clone + Send + Sync + 'static> RecentFailures<K> {
-    /// None yet. `missing_ttl` is how long "it does not exist" and "what came is no good" are remembered.
+    /// Starts without failures. `missing_ttl` is how long a missing or unusable answer is remembered.
     pub(super) fn new(missing_ttl: Duration, clock: Arc<dyn Clock>) -> Self {
         Self { missing_ttl, clock, last: moka::sync::Cache::new(SETBACKS) }
     }
 
-    /// What went wrong with a key so shortly ago that it is not tried again.
+    /// The failure of a key, if it is so recent that the fetch is not repeated yet.
     pub(super) fn get(&self, key: &K) -> Option<CacheError> {
         let setback = self.last.get(key)?;
         let kept = if lasts(&setback.error) { self.missing_ttl } else { REST_AFTER_FAILURE };
@@ -59,7 +59,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> RecentFailures<K> {
     }
 }
 
-/// Whether the upstream did answer, and would answer the same if it were asked again at once.
+/// Whether the upstream answered, and would give the same answer again.
 pub(super) fn lasts(error: &CacheError) -> bool {
     matches!(error, CacheError::Missing | CacheError::NoList) || error.is_bad_answer()
 }

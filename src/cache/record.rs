@@ -1,49 +1,49 @@
-//! The records of the cache index: what is stored, in which version.
+//! The records of the cache index: what is stored, and how fresh it is.
 //!
-//! Each record is JSON with the number of its format in `v`. A format is never changed, only followed by another; a
-//! record that cannot be read counts as absent. The golden files in the tests hold every format ever written.
+//! Each record is JSON; `v` is the version of its format. A format never changes: a new one gets a new version. A
+//! record that cannot be read counts as missing. The tests contain a golden file for every format.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::store::index::{CacheIndex, IndexError, Tree};
 
-/// How fresh a registry slot is, and how to ask whether it has changed.
+/// When a stored registry resource was confirmed, and its validators.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryRecord {
-    /// SHA-256 of the slot's content, hex; a record that does not fit its slot is not used.
+    /// SHA-256 of the stored content, hex; a record with another digest is ignored.
     pub digest: String,
-    /// When the upstream confirmed it last.
+    /// When the upstream last confirmed it.
     pub confirmed_at: Timestamp,
-    /// The upstream that gave the validators below.
+    /// The upstream that the validators below came from.
     pub origin: String,
     /// The upstream's ETag.
     pub etag: Option<String>,
     /// The upstream's Last-Modified.
     pub last_modified: Option<String>,
-    /// When the upstream was seen to have removed it.
+    /// When the upstream removed it.
     pub removed_at: Option<Timestamp>,
-    /// Of what came in a bundle and was not confirmed by the upstream since: when it had confirmed last what was here before;
-    /// 0: never. Left out where there is none.
+    /// Only for a resource from a bundle that the upstream has not confirmed since: when the upstream last confirmed
+    /// the resource that it replaced; 0 if never. Omitted if it does not apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried: Option<Timestamp>,
 }
 
-/// What a sealed slot was made from.
+/// The source of a stored signed resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedRecord {
-    /// Digest of everything that the sealed bytes depend on, hex.
+    /// Digest of everything that the signed bytes depend on, hex.
     pub derived_from: String,
 }
 
-/// Docs of a release, which have no checksum of their own.
+/// The docs of a release, which have no checksum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocsRecord {
-    /// SHA-256 of the file, hex: its name among the blobs.
+    /// SHA-256 of the file, hex: its name in the store.
     pub digest: String,
-    /// When the upstream confirmed it last.
+    /// When the upstream last confirmed it.
     pub confirmed_at: Timestamp,
-    /// The upstream that gave the validators below.
+    /// The upstream that the validators below came from.
     pub origin: String,
     /// The upstream's ETag.
     pub etag: Option<String>,
@@ -54,11 +54,11 @@ pub struct DocsRecord {
 /// A list of installers and its signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListRecord {
-    /// SHA-256 of the slot's content, hex; a record that does not fit its slot is not used.
+    /// SHA-256 of the stored content, hex; a record with another digest is ignored.
     pub digest: String,
-    /// When the upstream confirmed both last.
+    /// When the upstream last confirmed both.
     pub confirmed_at: Timestamp,
-    /// The upstream that gave the validators below.
+    /// The upstream that the validators below came from.
     pub origin: String,
     /// The upstream's ETag of the list.
     pub etag: Option<String>,
@@ -70,27 +70,27 @@ pub struct ListRecord {
     pub signature_last_modified: Option<String>,
 }
 
-/// The whole-file checksum of a file that is known by another one: of a tarball whose index knows only the inner
-/// checksum, of an installer whose list knows its SHA-512.
+/// The SHA-256 of a whole file that is known by another checksum: a tarball whose index has only the inner checksum, or
+/// an installer whose list has its SHA-512.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InnerRecord {
     /// SHA-256 of the whole file, hex.
     pub outer: String,
 }
 
-/// What a tarball states as its licences; its key is the checksum of the whole file.
+/// The licences in a tarball's metadata; the key is the checksum of the whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LicenceRecord {
     /// As written.
     pub licences: Vec<String>,
-    /// Why they cannot be told, where that is so.
+    /// Why the licences cannot be read, if so.
     pub unreadable: Option<String>,
 }
 
-/// Up to where a mirror has brought a package: its index is here, and so is every file that was wanted.
+/// A package that a mirror has downloaded completely: its index and every selected file are stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MirrorRecord {
-    /// Digest of the package's records in `names` and `versions`, and of what was wanted, hex.
+    /// Digest of the package's records in `names` and `versions`, and of the selection, hex.
     pub fingerprint: String,
     /// SHA-256 of each tarball, hex.
     pub tarballs: Vec<String>,
@@ -98,9 +98,9 @@ pub struct MirrorRecord {
 
 /// A kind of record.
 pub trait Record: Serialize + for<'de> Deserialize<'de> {
-    /// Where it is kept.
+    /// The tree of the index in which it is stored.
     const TREE: Tree;
-    /// The format that is written now.
+    /// The version of the format that is written now.
     const VERSION: u32;
 }
 
@@ -131,7 +131,7 @@ impl Record for InnerRecord {
 
 impl Record for LicenceRecord {
     const TREE: Tree = Tree::Licences;
-    // Those of version 1 do not tell "states none" from "cannot be read": they count as absent.
+    // Version 1 does not distinguish "states no licence" from "cannot be read": such records count as missing.
     const VERSION: u32 = 2;
 }
 
@@ -164,7 +164,7 @@ fn encode<R: Record>(record: &R) -> Vec<u8> {
     serde_json::to_vec(&Written { v: R::VERSION, record }).unwrap_or_default()
 }
 
-/// Reads a record. One that cannot be read is absent: it is derived data.
+/// Reads a record. An unreadable one counts as missing: it is derived data.
 pub fn get<R: Record>(index: &dyn CacheIndex, key: &str) -> Option<R> {
     match index.get(R::TREE, key) {
         Ok(bytes) => bytes.as_deref().and_then(decode),

@@ -1,7 +1,7 @@
-//! Registry resources of one repository, read through memory, disk and upstream.
+//! Cache for the registry resources of one repository: reads them from memory, disk or the upstream.
 //!
-//! What is on disk is what the upstream signed; it is verified again whenever it is read, so a damaged or foreign file
-//! is dropped, never served. What is served may be those bytes, or the same payload signed with a key of ours.
+//! The store has the bytes that the upstream signed. They are verified whenever they are read, so a damaged or foreign
+//! file is removed, never served. Clients get these bytes, or the same payload signed with our key.
 
 mod bundle_io;
 mod confirmed;
@@ -35,39 +35,39 @@ use crate::telemetry::metrics::{ReasonLabels, Word};
 use crate::trust::PublicKey;
 use crate::upstream::{Heard, Upstream};
 
-/// What becomes of what the upstream has removed.
+/// What happens to a resource that the upstream has removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnRemoved {
     /// It is not served any more; its file stays.
     Hide,
-    /// It is served as it was.
+    /// It is still served.
     Keep,
     /// It is not served any more, and its file is removed.
     Purge,
 }
 
-/// What a registry cache needs to know of its repository.
+/// The settings of a registry cache.
 #[derive(Debug)]
 pub struct RegistryOptions {
-    /// The repository's key in the configuration: where its files are.
+    /// The repository's key in the configuration: its files are stored under it.
     pub key: RepoName,
-    /// The name its payloads must carry.
+    /// The repository name that its payloads must contain.
     pub name: RepoName,
-    /// The upstream's base URL: validators are used only with the upstream that gave them.
+    /// The upstream's base URL: validators are sent only to the upstream that they came from.
     pub origin: String,
-    /// Keys of which one must have signed.
+    /// The keys that may sign the resources.
     pub public_keys: Vec<PublicKey>,
     /// Freshness.
     pub rules: FreshnessRules,
-    /// How long "it does not exist" and "what came is no good" are remembered.
+    /// How long a missing or unusable answer is remembered.
     pub missing_ttl: Duration,
     /// How long a fetch may take until its answer begins.
     pub deadline: Duration,
-    /// What becomes of packages and policies that the upstream has removed.
+    /// What happens to packages and policies that the upstream has removed.
     pub on_removed: OnRemoved,
-    /// Keep the upstream's bytes to serve them.
+    /// Keep the upstream's bytes in memory, to serve them.
     pub pass_through: bool,
-    /// What is served may go out under our signature.
+    /// Make a payload to be served with our signature.
     pub own: bool,
 }
 
@@ -103,7 +103,7 @@ impl CacheSource for RegistryCache {
         self.shared.memory.resource(self.owner, resource)
     }
 
-    /// At most once at a time: what is read is verified.
+    /// Only one load runs at a time, because loading verifies.
     async fn load(
         self: &Arc<Self>,
         resource: &RegistryResource,
@@ -125,7 +125,7 @@ impl CacheSource for RegistryCache {
 }
 
 impl RegistryCache {
-    /// A cache with nothing in memory. `owner` is a number that no other cache has.
+    /// An empty cache. `owner` is unique among all caches.
     pub fn new(
         options: RegistryOptions,
         owner: EntryOwner,
@@ -138,7 +138,8 @@ impl RegistryCache {
         Self { options, owner, shared, upstream, gate, loads, through }
     }
 
-    /// The resource, by the rules of freshness, before `deadline`. Cancel safe: fetches go on without their caller.
+    /// Returns the resource by the rules of freshness, before `deadline`. Cancel safe: fetches continue without their
+    /// caller.
     pub async fn get(
         self: &Arc<Self>,
         resource: &RegistryResource,
@@ -147,8 +148,8 @@ impl RegistryCache {
         self.through.get(self, resource, deadline).await
     }
 
-    /// The resource as the upstream has it now, whatever is cached; `past_caches` asks the caches on the way not to
-    /// answer. Fails where the upstream does.
+    /// Returns the resource as the upstream has it now, whatever is cached; `past_caches` tells HTTP caches on the way
+    /// to forward the request. Fails if the upstream fails.
     pub async fn get_newest(
         self: &Arc<Self>,
         resource: &RegistryResource,
@@ -158,8 +159,8 @@ impl RegistryCache {
         self.through.get_newest(self, resource, past_caches, deadline).await
     }
 
-    /// The resource as the upstream has confirmed it at `since` or later, where it does so before `patience`; else by the
-    /// rules of freshness.
+    /// Returns the resource as the upstream confirmed it at `since` or later, if it does so before `patience`;
+    /// otherwise by the rules of freshness.
     pub async fn get_since(
         self: &Arc<Self>,
         resource: &RegistryResource,
@@ -170,7 +171,7 @@ impl RegistryCache {
         self.through.get_since(self, resource, since, patience, deadline).await
     }
 
-    /// The resource as it is stored, ready to be served, however old it is.
+    /// Returns the stored resource, ready to be served, however old it is.
     pub async fn present(
         self: &Arc<Self>,
         resource: &RegistryResource,
@@ -179,25 +180,25 @@ impl RegistryCache {
         self.through.present(self, resource, deadline).await
     }
 
-    /// Forgets one resource, or all of them; says how many were there. Blocks.
+    /// Removes one resource or all of them from the cache; returns how many were stored. Blocks.
     pub fn purge(&self, resource: Option<&RegistryResource>) -> Result<usize, CacheError> {
         stored::purge(self, resource)
     }
 
-    /// Proves every stored resource again, and says of each whether it is sound; with `repair` the others are removed.
-    /// Blocks.
+    /// Verifies every stored resource again, and reports to `seen` whether it is undamaged; with `repair` damaged ones
+    /// are removed. Blocks.
     pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(String, bool)) -> Result<(), CacheError> {
         stored::scrub(self, repair, seen)
     }
 
-    /// What becomes of a resource that the upstream does not have any more. A registry without `names` or `versions` is
-    /// broken or in the wrong place, and not one that has removed all that it had.
+    /// What happens to a resource that the upstream has removed. Lists always stay: a registry without `names` or
+    /// `versions` is broken or at the wrong URL, and has not removed all its packages.
     fn on_removed(&self, resource: &RegistryResource) -> OnRemoved {
         if refresh::is_list(resource) { OnRemoved::Keep } else { self.options.on_removed }
     }
 
     fn slot(&self, area: Area, resource: &RegistryResource) -> Result<Slot, CacheError> {
-        // Typed names always make a sound path; the store checks all the same.
+        // Typed names always make a valid path; the store checks it anyway.
         Slot::new(area, self.options.key.as_str(), &resource.path()).map_err(CacheError::internal)
     }
 

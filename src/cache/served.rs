@@ -1,10 +1,10 @@
-//! An answer and its story, which travels to the edge without the edge knowing the cache.
+//! An answer with its cache status, for the HTTP layer.
 
 use std::time::Duration;
 
 use super::status::CacheStatus;
 
-/// A value, and how it came about.
+/// A value, and how the cache obtained it.
 #[derive(Clone, Debug)]
 pub struct Served<T> {
     /// The value.
@@ -16,12 +16,12 @@ pub struct Served<T> {
 }
 
 impl<T> Served<T> {
-    /// An answer that needed no upstream.
+    /// An answer without a request to the upstream.
     pub fn at_once(value: T, status: CacheStatus) -> Self {
         Self { value, status, upstream: None }
     }
 
-    /// The same story with another value.
+    /// Replaces the value, and keeps the rest.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Served<U> {
         Served { value: change(self.value), status: self.status, upstream: self.upstream }
     }

@@ -1,8 +1,8 @@
-//! Single flight: of all who want the same thing at the same time, one fetches it.
+//! Single flight: concurrent callers that want the same resource share one fetch.
 //!
-//! The fetch runs detached, as a tracked task: a client that hangs up cancels nothing. Everybody, the first included,
-//! waits with a deadline of their own and gets the same outcome, error or not. A fetch that ends without a word (it
-//! panicked, or the process is stopping) wakes its waiters as abandoned.
+//! The fetch runs detached, as a tracked task: a client that disconnects cancels nothing. Every caller, the first
+//! included, waits with its own deadline, and all get the same outcome, error or not. If a fetch ends without an
+//! outcome (it panicked, or the process is stopping), its callers get [`NoOutcome::Abandoned`].
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,14 +16,14 @@ use tokio::time::Instant;
 use crate::shutdown::Tasks;
 use crate::upstream::Heard;
 
-/// Why there is no outcome.
+/// Why a caller gets no outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoOutcome {
-    /// The waiter's deadline has passed; the fetch goes on.
-    #[error("the upstream has not answered in time")]
+    /// The caller's deadline has passed; the fetch continues.
+    #[error("the upstream did not answer in time")]
     Deadline,
-    /// The waiter's deadline has passed, and the upstream has begun to answer; the fetch goes on.
-    #[error("the upstream has begun to answer and was not done in time")]
+    /// The caller's deadline has passed, and the upstream has begun to answer; the fetch continues.
+    #[error("the upstream began to answer but did not finish in time")]
     Unfinished,
     /// The fetch ended without an outcome.
     #[error("the fetch was abandoned")]
@@ -32,28 +32,28 @@ pub enum NoOutcome {
 
 type Receiver<V> = watch::Receiver<Option<V>>;
 
-/// A fetch under way: its outcome, and whether the upstream has begun to answer.
+/// A running fetch: its outcome, and whether the upstream has begun to answer.
 #[derive(Clone, Debug)]
 struct UnderWay<V> {
     outcome: Receiver<V>,
     heard: Heard,
 }
 
-/// The fetches under way, by what they fetch.
+/// The running fetches, by key.
 #[derive(Debug)]
 pub struct Flights<K, V> {
     under_way: Arc<Mutex<HashMap<K, UnderWay<V>>>>,
     tasks: Tasks,
 }
 
-/// A place in the queue for an outcome.
+/// A caller's place among those that wait for an outcome.
 #[derive(Debug)]
 pub struct Ticket<V> {
     led: bool,
     of: UnderWay<V>,
 }
 
-/// Removes the flight when its task ends, however it ends.
+/// Removes the fetch from the map when its task ends, however it ends.
 struct Permit<K: Eq + Hash, V> {
     key: K,
     under_way: Arc<Mutex<HashMap<K, UnderWay<V>>>>,
@@ -70,12 +70,12 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// No flights yet; fetches will run as members of `tasks`.
+    /// Starts with no fetches; they will run as tasks of `tasks`.
     pub fn new(tasks: Tasks) -> Self {
         Self { under_way: Arc::default(), tasks }
     }
 
-    /// Joins the flight for `key`, or starts `fetch` where there is none.
+    /// Joins the running fetch for `key`, or starts `fetch`.
     pub fn join<F>(&self, key: K, fetch: impl FnOnce() -> F) -> Ticket<V>
     where
         F: Future<Output = V> + Send + 'static,
@@ -83,7 +83,7 @@ where
         self.join_heard(key, |_| fetch())
     }
 
-    /// The same where the fetch has its upstream tell whether it has begun to answer.
+    /// Like [`Flights::join`], but the fetch also reports whether the upstream has begun to answer.
     pub fn join_heard<F>(&self, key: K, fetch: impl FnOnce(Heard) -> F) -> Ticket<V>
     where
         F: Future<Output = V> + Send + 'static,
@@ -100,7 +100,8 @@ where
         let fetch = fetch(of.heard.clone());
         self.tasks.spawn(async move {
             let outcome = fetch.await;
-            // First out of the map, then told: whoever comes after the outcome begins anew and finds it in the cache.
+            // Removed from the map before the outcome is sent: a caller that comes later starts a new fetch and finds
+            // the entry in the cache.
             drop(permit);
             let _ = sender.send(Some(outcome));
         });
@@ -109,7 +110,7 @@ where
 }
 
 impl<V: Clone> Ticket<V> {
-    /// Whether this one began the fetch.
+    /// Whether this caller started the fetch.
     pub fn led(&self) -> bool {
         self.led
     }

@@ -1,21 +1,21 @@
-//! The names of what the cache did. The same word goes into the response header, the log and the metric.
+//! The cache statuses. The same word is used in the response header, the log and the metrics.
 
 use std::fmt;
 
-/// How an answer came about.
+/// How the cache obtained an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CacheStatus {
-    /// It was there and fresh.
+    /// It was cached and fresh.
     Hit,
     /// It was fetched for this request.
     Miss,
     /// It was fetched for another request at the same time.
     Coalesced,
-    /// It was there, and the upstream confirmed it for this request.
+    /// It was cached, and the upstream confirmed it for this request.
     Revalidated,
-    /// It was there and is past its time.
+    /// It was cached, and has expired.
     Stale(StaleReason),
-    /// It was fetched and not stored.
+    /// It was fetched, and could not be stored.
     Bypass(BypassReason),
 }
 
@@ -26,13 +26,13 @@ pub enum StaleReason {
     Revalidating,
     /// `network: offline`.
     Offline,
-    /// The upstream was asked and has not answered within the time that a stale answer may wait.
+    /// The upstream did not answer within the time after which a stale answer is served.
     Slow,
-    /// Removed upstream and kept by `on_upstream_delete: keep`.
+    /// The upstream has removed it; it is kept because of `on_upstream_delete: keep`.
     Deleted,
-    /// The upstream failed; the word is the upstream's own reason.
+    /// The upstream failed; the word is the reason of the upstream error.
     Upstream(&'static str),
-    /// The upstream sent something that does not verify.
+    /// The upstream's answer failed verification.
     Untrusted,
     /// A public member of a virtual repository failed and was left out.
     Skipped,
@@ -41,7 +41,7 @@ pub enum StaleReason {
 /// Why an answer was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BypassReason {
-    /// The disk took nothing.
+    /// The disk could not be written.
     DiskFull,
     /// It does not fit below `storage.cache_limit`.
     NoRoom,
@@ -60,7 +60,7 @@ impl CacheStatus {
         }
     }
 
-    /// The reason, where the word has one.
+    /// The reason, if the status has one.
     pub fn reason(self) -> Option<&'static str> {
         match self {
             Self::Stale(reason) => Some(reason.word()),

@@ -1,6 +1,6 @@
-//! How an upstream is asked whether something has changed.
+//! HTTP validators, to ask an upstream whether a resource has changed.
 
-/// What to send upstream to ask whether something has changed.
+/// The validators of a resource, sent to the upstream to ask whether it has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Validators {
     /// ETag.

@@ -1,4 +1,4 @@
-//! Bringing a tarball that nobody waits for.
+//! Fetches tarballs in the background: no client waits for them.
 
 use super::{ArtifactCache, ArtifactRequest, flight_key, outer_of};
 use crate::cache::error::CacheError;
@@ -8,19 +8,19 @@ use crate::cache::record::{self, InnerRecord};
 use crate::cache::single_flight::NoOutcome;
 use crate::hex::checksum::Sha256;
 
-/// Where an artifact is after it was to be brought.
+/// Where an artifact is after a background fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArtifactPlace {
     /// It was stored already, under this digest.
     There(Sha256),
-    /// It was fetched; its digest and length.
+    /// It was fetched: its digest and length.
     Brought(Sha256, u64),
-    /// It was fetched, and there is no room for it on the disk or below the cache's limit.
+    /// It was fetched but not stored: there is no room on the disk or below the cache's limit.
     NotStored,
 }
 
 impl ArtifactCache {
-    /// Notes which file a checksum that is not its own belongs to; whoever calls has read the file and found that it does.
+    /// Records to which file an inner checksum or a SHA-512 belongs. The caller has verified that the file matches.
     /// Blocks.
     pub fn note(&self, expected: &ExpectedFile, outer: &Sha256) -> Result<(), CacheError> {
         let Some(key) = expected.record_key() else { return Ok(()) };
@@ -29,7 +29,7 @@ impl ArtifactCache {
         noted.and_then(|()| index.flush()).map_err(CacheError::internal)
     }
 
-    /// The digest under which an artifact is stored, where it is. Blocks.
+    /// The digest under which an artifact is stored; `None` if it is not stored. Blocks.
     pub fn stored(&self, expected: &ExpectedFile) -> Option<Sha256> {
         let store = &self.shared.store;
         let digest = match expected.outer() {
@@ -39,8 +39,8 @@ impl ArtifactCache {
         store.blobs.length(&digest).map(|_| digest)
     }
 
-    /// Brings an artifact into the store where it is not there yet, and waits for its end. Whether a file that is there
-    /// is sound is not looked at.
+    /// Fetches an artifact unless it is stored already, and waits for the end of the fetch. A file that is stored
+    /// already is not verified.
     pub async fn bring(&self, wanted: ArtifactRequest) -> Result<ArtifactPlace, CacheError> {
         if let Some(digest) = self.outer(&wanted.expected).await?
             && self.shared.blocking(move |store| store.blobs.length(&digest)).await?.is_some()

@@ -1,4 +1,4 @@
-//! Files that are here under their outer checksum, and have to have an inner one, too.
+//! Checks the inner checksum of files that are stored under their outer checksum.
 
 use std::io::{self, Read};
 
@@ -12,7 +12,7 @@ use crate::store::Store;
 use crate::store::spool::ContentReader;
 
 impl ArtifactCache {
-    /// Whether what was found is all that is expected; its outer checksum is proven.
+    /// Checks that a stored file has every expected checksum; its outer checksum is verified already.
     pub(super) async fn check_inner(&self, expected: &ExpectedFile, found: &ArtifactLookup) -> Result<(), CacheError> {
         if !matches!(expected, ExpectedFile::Both { .. }) {
             return Ok(());
@@ -27,7 +27,7 @@ impl ArtifactCache {
         proven.await?
     }
 
-    /// The whole-file digest of what is expected, as far as it is known of a file that has all that is expected.
+    /// The SHA-256 of the whole file, if that file is known to have every expected checksum.
     pub async fn proven_outer(&self, expected: &ExpectedFile) -> Result<Option<Sha256>, CacheError> {
         let outer = self.outer(expected).await?;
         let ExpectedFile::Both { inner, .. } = expected else { return Ok(outer) };
@@ -36,14 +36,14 @@ impl ArtifactCache {
         Ok(outer.filter(|outer| noted == Some(*outer)))
     }
 
-    /// Whether a stored file whose outer checksum is proven is all that is expected. Blocks.
+    /// Whether a stored file with a verified outer checksum has every expected checksum. Blocks.
     pub fn fits(&self, expected: &ExpectedFile, stored: &crate::store::StoredFile) -> bool {
         prove(&self.shared.store, expected, || ContentReader::of(stored)).is_ok()
     }
 }
 
-/// Whether a file with the right outer checksum has the inner one, too, where that is wanted: noted when a file was proven
-/// by it, else read from the file. Blocks.
+/// Checks that a file with the right outer checksum also has the expected inner one. The result is recorded in the
+/// index; without a record it is computed from the file. Blocks.
 pub(super) fn prove<R: Read>(
     store: &Store,
     expected: &ExpectedFile,
@@ -59,9 +59,9 @@ pub(super) fn prove<R: Read>(
     if actual != *inner {
         return Err(CacheError::untrusted(Untrusted::Digest { expected: *inner, actual }));
     }
-    // Without the note it is read again the next time.
+    // Without the record the file is read again the next time.
     if let Err(error) = record::put(&*store.index, &key, &InnerRecord { outer: outer.to_string() }) {
-        tracing::warn!(%error, "the inner checksum of a tarball was not noted");
+        tracing::warn!(%error, "the inner checksum of a tarball could not be recorded");
     }
     Ok(())
 }

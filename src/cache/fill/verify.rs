@@ -1,4 +1,4 @@
-//! The end of a fill: whether what came is what was expected, and only then its place in the store.
+//! The end of a fill: verifies the file, and only then stores it.
 
 use super::{ExpectedFile, FillContext, FilledFile};
 use crate::cache::error::{CacheError, Internal, Untrusted};
@@ -9,15 +9,15 @@ use crate::hex::tarball;
 use crate::store::Store;
 use crate::store::spool::{Finished, NotStored};
 
-/// Nothing but this record says which file such a checksum belongs to, so it is flushed before the file is served.
+/// Records to which file a checksum belongs. Nothing else does, so the record is flushed before the file is served.
 fn note_outer(store: &Store, path: &str, key: &str, outer: &Sha256) {
     let noted = record::put(&*store.index, key, &InnerRecord { outer: outer.to_string() });
     if let Err(error) = noted.and_then(|()| store.index.flush()) {
-        tracing::warn!(path, %error, "the checksum of a tarball was not noted: it will have to be fetched again");
+        tracing::warn!(path, %error, "the checksum of a tarball could not be recorded: the tarball will be fetched again");
     }
 }
 
-/// Compares the digest, and only then stores.
+/// Compares the checksums, and only then stores the file.
 pub(super) async fn prove(
     filling: FillContext,
     finished: Finished,
@@ -60,7 +60,7 @@ pub(super) async fn prove(
     };
     let replaced = match verdict {
         Ok(()) => false,
-        // The release may have been replaced in between: then the refreshed index lists what came.
+        // The release may have been replaced meanwhile: then the refreshed index lists this digest.
         Err(error) if (filling.recheck)(digest).await => {
             tracing::info!(path = filling.path, %error, "a release was replaced upstream while it was being fetched");
             true
@@ -82,7 +82,7 @@ pub(super) async fn prove(
         })
         .await?;
     let bypass = match kept {
-        // The spool lives on in the readers' hands.
+        // Readers still hold the spool, stored or not.
         Ok(_) => not_stored.map(BypassReason::from),
         Err(error) => {
             tracing::warn!(

@@ -1,7 +1,7 @@
-//! Lists that go to another server in a bundle, and come from one.
+//! Exports lists of installers to a bundle, and imports them from a bundle of another server.
 //!
-//! They travel as they are stored, list and signature in one file. Where `installs.public_key` says who signs them they
-//! are proven by it; else whoever has signed the bundle vouches for them.
+//! A bundle contains each list as it is stored: list and signature in one file. If `installs.public_key` is configured,
+//! imported lists are verified with it; otherwise the signature of the bundle has to suffice.
 
 use bytes::Bytes;
 
@@ -13,35 +13,36 @@ use crate::cache::validators::Validators;
 use crate::clock::Timestamp;
 use crate::hex::installs::List;
 
-/// A list that is here.
+/// A stored list.
 #[derive(Clone, Debug)]
 pub struct BundledList {
-    /// Which.
+    /// Its name.
     pub list: List,
-    /// As it is stored: list and signature.
+    /// The stored file: list and signature.
     pub file: Bytes,
-    /// What it lists.
+    /// The text of the list.
     pub text: Bytes,
 }
 
 impl ListCache {
-    /// Every list that is here and sound, by name. Blocks.
+    /// Every undamaged list, sorted by name. Blocks.
     pub fn all(&self) -> Result<Vec<BundledList>, CacheError> {
         let mut all = stored::files(self)?;
         all.sort_by(|one, other| one.list.cmp(&other.list));
         Ok(all)
     }
 
-    /// What a file that came from another server lists, where it is sound.
+    /// Verifies and decodes a list file from another server.
     pub fn open(&self, list: &List, file: Bytes) -> Result<BundledList, CacheError> {
-        let damaged = || CacheError::untrusted(Untrusted::Snapshot("it is not a list as hexkeep stores it".into()));
+        let damaged =
+            || CacheError::untrusted(Untrusted::Snapshot("it is not a list in hexkeep's storage format".into()));
         let (text, signature) = stored::decode(&file).ok_or_else(damaged)?;
         fetch::is_signed_soundly(list, &text, signature.as_deref(), &self.options.public_keys)?;
         Ok(BundledList { list: list.clone(), file, text })
     }
 
-    /// Takes in a list that came from another server, unless the upstream has given one and can be asked for more. Says
-    /// why not where there was no room. Blocks.
+    /// Stores a list from another server. A list from the upstream stays, unless this server is offline. Returns the
+    /// reason if there was no room. Blocks.
     pub fn take_in(&self, list: &List, file: Bytes) -> Result<Option<BypassReason>, CacheError> {
         let carried = self.open(list, file)?;
         let store = &self.shared.store;
@@ -53,7 +54,7 @@ impl ListCache {
         let snapshot = ListSnapshot {
             list: carried.text,
             signature,
-            // The upstream is asked before it is served, if it can be.
+            // Not fresh: the upstream is asked before it is served, unless this server is offline.
             confirmed_at: Timestamp::default(),
             origin: "".into(),
             of_list: Validators::default(),

@@ -1,5 +1,5 @@
-//! Asking the upstream for a list and its signature, and whether they belong together. Runs detached, once at a time for
-//! a list.
+//! Fetches a list and its signature from the upstream, and checks that they match. A fetch runs detached; there is only
+//! one at a time for each list.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use crate::hex::limits;
 use crate::trust::{PublicKey, is_signed};
 use crate::upstream::{Fetched, Redirects, UpstreamRequest};
 
-/// A half that has changed alone is taken for a cache on the way that is behind for this long, then for a change of the
-/// upstream's key.
+/// If only one half of a pair changed, an outdated HTTP cache is assumed for this long; after that, the upstream has
+/// changed its key.
 const DOUBT: Duration = Duration::from_secs(60 * 60);
 
-/// Fetches the snapshot of `list`, and tells of the outcome.
+/// Fetches the snapshot of `list`; counts and logs the outcome.
 pub(super) async fn run(
     cache: Arc<ListCache>,
     list: List,
@@ -47,7 +47,7 @@ pub(super) async fn run(
                     cache.shared.metrics.untrusted.get_or_create(&labels(untrusted.reason())).inc();
                     tracing::error!(
                         repository = INSTALLS, path = %list, error = chain,
-                        "a list of installers and its signature do not belong together: the last good pair stays"
+                        "a list of installers failed verification: the last good list and signature stay in use"
                     );
                 }
                 CacheError::Upstream(upstream) => {
@@ -61,7 +61,7 @@ pub(super) async fn run(
     outcome
 }
 
-/// A list and its signature as they came.
+/// A list and its signature as they were fetched.
 struct ListPair {
     list: Bytes,
     signature: Option<Bytes>,
@@ -81,9 +81,9 @@ async fn attempt(
     let pair = match judge(cache, list, before, &pair) {
         Ok(()) => pair,
         Err(error) if past_caches => return Err(error),
-        // A cache on the way may have had one half of another time.
+        // An HTTP cache on the way may have sent one outdated half.
         Err(error) => {
-            tracing::info!(repository = INSTALLS, path = %list, %error, "a list is asked for once more, past caches");
+            tracing::info!(repository = INSTALLS, path = %list, %error, "a list is fetched again, bypassing HTTP caches");
             let pair = fetch(cache, list, None, true, deadline).await?;
             judge(cache, list, before, &pair)?;
             pair
@@ -105,7 +105,7 @@ async fn attempt(
     Ok(Outcome { entry: snapshot, unchanged, bypass })
 }
 
-/// Fetches both halves, and the first once more after the second.
+/// Fetches the list and its signature, and then the list again to see that it has not changed meanwhile.
 async fn fetch(
     cache: &ListCache,
     list: &List,
@@ -133,11 +133,11 @@ async fn fetch(
     let again = ask(cache, list.path(), limits::INSTALLS_LIST, known, how, deadline).await?;
     match again {
         Some((again, _)) if again == pair.list => Ok(pair),
-        _ => Err(snapshot("the list has changed while its signature was being fetched")),
+        _ => Err(snapshot("the list changed while its signature was being fetched")),
     }
 }
 
-/// Fetches one text; `None` where there is none.
+/// Fetches one text; `None` if the upstream does not have it.
 async fn ask(
     cache: &ListCache,
     path: String,
@@ -151,7 +151,7 @@ async fn ask(
         etag: validators.etag,
         last_modified: validators.last_modified,
         refresh: past_caches,
-        // Both halves are proven together where there is a key to prove them by.
+        // With a key, both halves are verified together, so redirects to other hosts are safe.
         redirects: if is_proven { Redirects::ToPublic } else { Redirects::WithinOrigin },
         ..UpstreamRequest::get(path, most as u64)
     };
@@ -166,7 +166,7 @@ async fn ask(
     }
 }
 
-/// Whether a pair may be served.
+/// Checks that a pair may be served.
 fn judge(
     cache: &ListCache,
     list: &List,
@@ -189,14 +189,14 @@ fn judge(
         return Ok(());
     }
     Err(snapshot(if *old == pair.list {
-        "its signature has changed, and the list has not"
+        "its signature changed, but the list did not"
     } else {
-        "the list has changed, and its signature has not"
+        "the list changed, but its signature did not"
     }))
 }
 
-/// Whether a text is a list of this kind, and its signature, where it has to have one, is one of `keys`. Without keys any
-/// signature will do.
+/// Checks that a text is a list of this kind, and that its signature, if it needs one, was made by one of `keys`.
+/// Without keys any well-formed signature is accepted.
 pub(super) fn is_signed_soundly(
     list: &List,
     text: &[u8],
@@ -204,7 +204,7 @@ pub(super) fn is_signed_soundly(
     keys: &[PublicKey],
 ) -> Result<(), CacheError> {
     if !list.has_entries(text) {
-        return Err(snapshot("what came is no list of this kind"));
+        return Err(snapshot("the answer is not a list of this kind"));
     }
     if !list.is_signed() {
         return Ok(());
@@ -212,14 +212,14 @@ pub(super) fn is_signed_soundly(
     let Some(signature) = signature else {
         return if keys.is_empty() { Ok(()) } else { Err(snapshot("it has no signature")) };
     };
-    let signature = decode(signature).ok_or_else(|| snapshot("its signature is not the base64 text of one"))?;
+    let signature = decode(signature).ok_or_else(|| snapshot("its signature is not base64 of a plausible length"))?;
     if keys.is_empty() || is_signed(text, &signature, keys) {
         return Ok(());
     }
-    Err(snapshot("its signature is not of any key under installs.public_key"))
+    Err(snapshot("its signature does not match any key in installs.public_key"))
 }
 
-/// Whether exactly this pair has been what the upstream has for an hour.
+/// Whether the upstream has had exactly this pair for an hour.
 fn outlasts_doubt(cache: &ListCache, list: &List, pair: &ListPair) -> bool {
     let mut hasher = Hasher::new();
     hasher.update(Sha256::of(&pair.list).as_bytes());

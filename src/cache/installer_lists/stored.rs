@@ -1,11 +1,11 @@
-//! A snapshot on disk: list and signature in one file, so that they are switched in one step.
+//! Stores a snapshot on disk: list and signature in one file, so that both are replaced in one step.
 //!
 //! ```text
 //! hexkeep-list 1 LIST-BYTES SIGNATURE-BYTES SHA256   one line; `-` where there is no signature
 //! …                                                  the list, then the signature, as they came
 //! ```
 //!
-//! The digest is over everything behind the line: a damaged file is dropped, never served.
+//! The digest covers everything after that line. A damaged file is removed, never served.
 
 use bytes::Bytes;
 
@@ -24,10 +24,10 @@ use crate::store::slots::{Area, Slot, SlotContent};
 
 const MAGIC: &str = "hexkeep-list 1";
 
-/// The longest first line.
+/// Maximum length of the first line.
 const HEAD: usize = 160;
 
-/// The longest file.
+/// Maximum length of the file.
 const MOST: u64 = (limits::INSTALLS_LIST + limits::INSTALLS_SIGNATURE + HEAD) as u64;
 
 fn encode(snapshot: &ListSnapshot) -> Vec<u8> {
@@ -39,7 +39,7 @@ fn encode(snapshot: &ListSnapshot) -> Vec<u8> {
     bytes
 }
 
-/// List and signature; `None` for a file that is damaged or another one.
+/// Decodes list and signature; `None` for a damaged file or another format.
 pub(super) fn decode(bytes: &Bytes) -> Option<(Bytes, Option<Bytes>)> {
     let end = bytes.iter().take(HEAD).position(|byte| *byte == b'\n')?;
     let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
@@ -56,18 +56,18 @@ pub(super) fn decode(bytes: &Bytes) -> Option<(Bytes, Option<Bytes>)> {
 }
 
 fn slot(list: &List) -> Result<Slot, CacheError> {
-    // Words of a path always make a sound name; the store checks all the same.
+    // The words of a path always make a valid file name; the store checks it anyway.
     Slot::new(Area::Lists, INSTALLS, &list.file_name()).map_err(CacheError::internal)
 }
 
-/// The snapshot on disk.
+/// Reads the snapshot from the disk.
 pub(super) fn read(cache: &ListCache, store: &Store, list: &List) -> Result<Option<ListSnapshot>, CacheError> {
     let slot = slot(list)?;
     let content = match store.slots.read(&slot, MOST) {
         Ok(Some(content)) => content,
         Ok(None) => return Ok(None),
         Err(error) => {
-            // An unreadable entry is a missing one; the upstream may still have it.
+            // An unreadable file counts as missing: the upstream may still have it.
             tracing::error!(%slot, error = &error as &dyn std::error::Error, "a cached list cannot be read");
             return Ok(None);
         }
@@ -75,7 +75,7 @@ pub(super) fn read(cache: &ListCache, store: &Store, list: &List) -> Result<Opti
     if let Some(snapshot) = found(store, &slot, &content) {
         return Ok(Some(snapshot));
     }
-    tracing::error!(%slot, "a cached list is damaged: it is dropped and will be fetched again");
+    tracing::error!(%slot, "a cached list is damaged: it is removed and will be fetched again");
     cache.shared.metrics.damaged.get_or_create(&super::labels("list")).inc();
     remove(store, &slot)?;
     Ok(None)
@@ -88,7 +88,7 @@ fn found(store: &Store, slot: &Slot, content: &SlotContent) -> Option<ListSnapsh
     let snapshot = ListSnapshot {
         list,
         signature,
-        // Without a record nobody knows when it was confirmed: it is not fresh before the upstream has said so.
+        // Without a record it is unknown when the list was confirmed: it counts as expired.
         confirmed_at: Timestamp::default(),
         origin: "".into(),
         of_list: Validators::default(),
@@ -106,8 +106,8 @@ fn found(store: &Store, slot: &Slot, content: &SlotContent) -> Option<ListSnapsh
     })
 }
 
-/// Stores a snapshot, then its record; one that is there already gets a new record only. Says why not where there was
-/// no room: an answer needs no disk.
+/// Stores a snapshot, then its record; if the file is unchanged, only the record. Returns the reason if there was no
+/// room: the snapshot can be served all the same.
 pub(super) fn write(
     cache: &ListCache,
     store: &Store,
@@ -135,19 +135,19 @@ pub(super) fn write(
         signature_last_modified: snapshot.of_signature.last_modified.clone(),
     };
     if let Err(error) = record::put(&*store.index, &slot.record_key(), &record) {
-        tracing::warn!(%error, %slot, "a record of the cache index was not written");
+        tracing::warn!(%error, %slot, "a record of the cache index could not be written");
     }
     None
 }
 
 fn remove(store: &Store, slot: &Slot) -> Result<(), CacheError> {
     if let Err(error) = store.index.remove(Tree::Lists, &slot.record_key()) {
-        tracing::warn!(%error, %slot, "a record of the cache index was not removed");
+        tracing::warn!(%error, %slot, "a record of the cache index could not be removed");
     }
     store.slots.remove(slot).map(drop).map_err(CacheError::internal)
 }
 
-/// Every list that has a file, and what is in it.
+/// Every stored list with its slot.
 fn all(cache: &ListCache) -> Result<Vec<(List, Slot)>, CacheError> {
     let (slots, _) = cache.shared.store.slots.walk(Area::Lists).map_err(CacheError::internal)?;
     let prefix = format!("{INSTALLS}/");
@@ -155,7 +155,7 @@ fn all(cache: &ListCache) -> Result<Vec<(List, Slot)>, CacheError> {
     Ok(slots.into_iter().filter_map(list).collect())
 }
 
-/// Every sound list as it is stored.
+/// Every undamaged list as it is stored.
 pub(super) fn files(cache: &ListCache) -> Result<Vec<BundledList>, CacheError> {
     let mut files = Vec::new();
     for (list, slot) in all(cache)? {

@@ -1,4 +1,4 @@
-//! The conduct of a cache, with a source whose upstream is scripted and a clock that is moved by hand.
+//! Tests of the read-through logic, with a scripted upstream and a manual clock.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -196,7 +196,7 @@ async fn past_its_time_an_entry_is_served_while_one_fetch_runs() {
         assert_eq!(cache.get().await.unwrap(), ("old", "stale; reason=revalidating".to_owned()));
     }
     assert_eq!(cache.stale("revalidating"), 5);
-    // Whoever wants the newest joins the fetch that runs.
+    // A caller that wants the newest entry joins the running fetch.
     cache.source.gate.as_ref().unwrap().notify_one();
     let newest = cache.through.get_newest(&cache.source, &0, false, Instant::now() + Duration::from_secs(5)).await;
     assert_eq!(newest.unwrap().value.text, "new");
@@ -206,7 +206,7 @@ async fn past_its_time_an_entry_is_served_while_one_fetch_runs() {
 
 #[tokio::test]
 async fn after_a_failure_the_upstream_rests() {
-    // One that is silent is asked once a second, not for each of those who are served what is there.
+    // An unreachable upstream is asked once a second, not for every client that is served the old entry.
     let cache = cache(UpstreamMode::Fallback, Some(TTL + SWR), &[down(), down(), Script::Body("new")]);
     for _ in 0..3 {
         assert_eq!(cache.get().await.unwrap(), ("old", "stale; reason=abandoned".to_owned()));
@@ -270,7 +270,7 @@ async fn what_another_fetch_has_brought_is_not_asked_for_again() {
     let deadline = || Instant::now() + Duration::from_secs(5);
     let first = cache.through.get_newest(&cache.source, &0, false, deadline()).await.unwrap();
     assert_eq!(first.status, CacheStatus::Miss);
-    // It looked before the first fetch ended, and joins after it.
+    // This caller looked before the first fetch ended, and joins after it.
     let late = cache.through.wait(&cache.source, &0, None, false, deadline()).await.unwrap();
     assert_eq!((late.value.text, late.status), ("new", CacheStatus::Coalesced));
     assert_eq!(cache.fetches(), 1);

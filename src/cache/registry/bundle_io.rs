@@ -1,7 +1,7 @@
-//! Resources that came another way than from the upstream: in a bundle, from a server that could ask it.
+//! Imports registry resources from a bundle, which comes from a server that could reach the upstream.
 //!
-//! They are as good as their signature, which is the upstream's; how old they are nobody can say. So nothing that is here
-//! is replaced by something that is seen to be older.
+//! They are as trustworthy as their signature, which is the upstream's; but their age is unknown. So a stored resource
+//! is never replaced by one that is recognizably older.
 
 use std::sync::Arc;
 
@@ -18,43 +18,43 @@ use crate::hex::resource::RegistryResource;
 use crate::store::slots::Area;
 use crate::trust::Verified;
 
-/// What is known of the age of what is taken in, beside what itself shows.
+/// What is known about the age of an imported resource, apart from its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BundleAge {
-    /// Nothing: it replaces what is here unless it would lose something.
+    /// Nothing: it replaces the stored one unless something would be lost.
     Unknown,
-    /// It belongs to older lists than those that are here: it fills gaps and replaces nothing.
+    /// It belongs to lists that are older than the stored ones: it fills gaps, and replaces nothing.
     Yes,
 }
 
-/// What became of a resource that was to be taken in.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakenIn {
     /// It is served from now on.
     Stored,
-    /// The same is here.
+    /// The same resource is stored already.
     There,
-    /// What is here is newer, and stays.
+    /// The stored resource is newer, and stays.
     Newer,
-    /// The upstream has removed it since.
+    /// The upstream has removed it.
     Removed,
     /// There is no room for it on the disk, or below the cache's limit.
     NotStored,
 }
 
 impl RegistryCache {
-    /// Proves what came another way as if it had come from the upstream. Blocks.
+    /// Verifies an imported resource like one from the upstream. Blocks.
     pub fn prove(&self, resource: &RegistryResource, bytes: Bytes) -> Result<Verified, CacheError> {
         stored::prove(self, resource, bytes).map_err(CacheError::untrusted)
     }
 
-    /// Whether lists that came another way are older than those that are here. Blocks.
+    /// Whether an imported list is older than the stored one. Blocks.
     pub fn is_older(&self, resource: &RegistryResource, carried: &Verified) -> Result<bool, CacheError> {
         let held = stored::on_disk(self, resource)?;
         Ok(held.is_some_and(|held| ListRegression::between(held.index(), carried.index()).is_some()))
     }
 
-    /// Serves what came another way from now on, past the gate, unless what is here is newer.
+    /// Passes an imported resource through the gate and serves it from now on, unless the stored one is newer.
     pub async fn take_in(
         self: &Arc<Self>,
         resource: &RegistryResource,
@@ -86,11 +86,11 @@ impl RegistryCache {
                 return Ok(TakenIn::Newer);
             }
         }
-        // It may be of any age: that it does not have a name says nothing before the upstream has confirmed it.
+        // It may be of any age: names that are missing in it count as unknown until the upstream has confirmed it.
         let carried = Some(confirmed.unwrap_or(Timestamp::from_millis(0)));
         let fresh = Freshness { carried, ..Freshness::unconfirmed(self) };
         let (_, bypass) = refresh::put(self, resource, verified, bytes, fresh).await?;
-        // Whoever asks next finds it on the disk.
+        // The next request reads it from the disk.
         self.shared.memory.remove_resource(self.owner, resource);
         self.through.forget(resource);
         Ok(if bypass.is_some() { TakenIn::NotStored } else { TakenIn::Stored })

@@ -1,4 +1,4 @@
-//! How far a resource is what the upstream says now: for those who decide by what a list does not have.
+//! Whether the upstream has just confirmed a resource: needed before a decision that a name does not exist.
 
 use std::sync::Arc;
 
@@ -10,21 +10,22 @@ use crate::cache::ready_resource::ReadyResource;
 use crate::cache::served::Served;
 use crate::hex::resource::RegistryResource;
 
-/// How far a resource is what the upstream says now.
+/// How current a resource is.
 #[derive(Clone, Debug)]
 pub enum Confirmation {
-    /// It is, within `metadata_ttl`; or the upstream is not to be asked, and nobody can say more.
+    /// The upstream confirmed it within `metadata_ttl`; or the repository is offline, and there will be no newer one.
     Confirmed,
-    /// The upstream gave no answer at all, and the resource is not older than `max_stale`.
+    /// The upstream is unreachable, and the resource is not older than `max_stale`.
     Silent(CacheError),
-    /// The upstream answered with something that nobody has signed, and the resource is not older than `max_stale`.
+    /// The upstream sent an unsigned answer, and the resource is not older than `max_stale`.
     Doubtful(CacheError),
 }
 
 impl RegistryCache {
-    /// The resource, with how far it is confirmed. Unlike [`RegistryCache::get`] this asks the upstream first where the
-    /// resource is past its time, and waits for the answer until `deadline`. Where the upstream does not confirm what came in a
-    /// bundle, its error is the answer, unless what was here before is not older than `max_stale`.
+    /// Returns the resource, and how current it is. Unlike [`RegistryCache::get`], this asks the upstream before it
+    /// returns an expired resource, and waits for the answer until `deadline`. If the upstream does not confirm a
+    /// resource from a bundle, the error is returned, unless the resource before it was confirmed at most `max_stale`
+    /// ago.
     pub async fn confirmed(
         self: &Arc<Self>,
         resource: &RegistryResource,

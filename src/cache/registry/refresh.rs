@@ -1,7 +1,8 @@
-//! Asking the upstream about one registry resource.
+//! Fetches one registry resource from the upstream.
 //!
-//! Runs detached, once at a time for a resource. What takes something away (a missing package, lost releases, an index
-//! that goes back in time) is asked for once more past the caches on the way before it is believed.
+//! A fetch runs detached; there is only one at a time for each resource. If something has disappeared (a package,
+//! releases, or an index goes back in time), the resource is fetched again past HTTP caches before the loss is
+//! accepted.
 
 use std::sync::Arc;
 
@@ -26,14 +27,14 @@ use crate::telemetry::metrics::RepositoryLabels;
 use crate::trust::Verified;
 use crate::upstream::{Fetched, Heard, Redirects, UpstreamRequest};
 
-/// What the upstream said, proven.
+/// The verified answer of the upstream.
 pub(super) enum UpstreamAnswer {
     Unchanged,
     Missing,
     Body { verified: Box<Verified>, bytes: Bytes, validators: Validators },
 }
 
-/// Fetches `resource`, and tells of the outcome.
+/// Fetches `resource`; reports the outcome to the gate, the metrics and the log.
 pub(super) async fn run(
     cache: Arc<RegistryCache>,
     resource: RegistryResource,
@@ -73,11 +74,12 @@ async fn attempt(
     }
     let (present, unchanged, bypass) = match (answer, present) {
         (UpstreamAnswer::Unchanged, Some(present)) => (confirm(cache, resource, present).await?, true, None),
-        // `ask` accepts "unchanged" only as an answer to validators, and those come with something present.
+        // `ask` accepts "unchanged" only if it sent validators, which come from a present resource.
         (UpstreamAnswer::Unchanged, None) => return Err(CacheError::internal(Internal::Unasked)),
         (UpstreamAnswer::Missing, None) => return Err(CacheError::Missing),
         (UpstreamAnswer::Missing, Some(present)) => {
-            // What was gone before has not changed: whoever is told of changes would ask again, and so for ever.
+            // A resource that was gone before has not changed. Reporting a change would make its watchers fetch it
+            // again and again.
             let was_gone = present.removed_at.is_some();
             (removed(cache, resource, present).await?, was_gone, None)
         }
@@ -93,7 +95,7 @@ async fn attempt(
     Ok(Refreshed { entry: present, unchanged, bypass })
 }
 
-/// One request upstream, read to its end and verified.
+/// Sends one request to the upstream, reads the answer to its end and verifies it.
 pub(super) async fn ask(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
@@ -111,7 +113,7 @@ pub(super) async fn ask(
         range_from: None,
         resumes: false,
         refresh: past_caches,
-        // Whoever answers, it has to be signed.
+        // Redirects are safe, because the answer has to be signed.
         redirects: Redirects::ToPublic,
         max_body: limits::ENVELOPE as u64,
         heard: heard.clone(),
@@ -146,7 +148,7 @@ fn count(cache: &RegistryCache, fetched: &Result<Fetched, crate::upstream::Upstr
     cache.shared.metrics.upstream_requests.get_or_create(&cache.reason_labels(outcome)).inc();
 }
 
-/// What an answer has less than what is present.
+/// The releases or the package that have disappeared in an answer, compared to the present resource.
 fn takes_away(present: Option<&Arc<ReadyResource>>, answer: &UpstreamAnswer) -> Option<Taken> {
     let present = present?;
     match answer {
@@ -162,7 +164,7 @@ pub(super) enum Taken {
     Part(ListRegression),
 }
 
-/// The upstream says that nothing has changed.
+/// Updates the resource after the upstream has answered that it is unchanged.
 async fn confirm(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
@@ -175,7 +177,7 @@ async fn confirm(
         ..ReadyResource::clone(present)
     });
     write_record(cache, resource, &present).await?;
-    // What our signature leaves out may have grown since it was made: then it is made anew from what is on disk.
+    // The releases left out of our signed payload may have changed since it was made: then it is rebuilt from the disk.
     if cache.options.own && *resource == RegistryResource::Versions {
         let refused = cache.gate.refused().await.map_err(CacheError::internal)?;
         if refused != *present.refused
@@ -187,7 +189,7 @@ async fn confirm(
     Ok(present)
 }
 
-/// The upstream has removed what was there.
+/// Handles a resource that the upstream has removed.
 async fn removed(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
@@ -202,7 +204,7 @@ async fn removed(
     }
     let gone = ReadyResource { removed_at: present.removed_at.or(Some(now)), ..ReadyResource::clone(present) };
     if is_list(resource) {
-        // Nobody has signed that: it makes the last list no younger.
+        // This answer is not signed, so the last list keeps its age.
         let gone = Arc::new(gone);
         write_record(cache, resource, &gone).await?;
         cache.shared.memory.put_resource(cache.owner, resource, &gone);
@@ -225,7 +227,7 @@ async fn removed(
     Err(CacheError::Missing)
 }
 
-/// Whether it says what there is: that there is no such thing, nothing else says.
+/// Whether this resource lists what exists. Only such a list can say that something does not exist.
 pub(super) fn is_list(resource: &RegistryResource) -> bool {
     matches!(resource, RegistryResource::Names | RegistryResource::Versions)
 }
@@ -269,7 +271,7 @@ pub(super) async fn report_loss(
     cache.gate.lost(resource, loss).await.map_err(CacheError::internal)
 }
 
-/// The upstream sent a body that verifies: admit it, store it, serve it.
+/// Accepts a new verified resource from the upstream: passes it through the gate, stores it and serves it.
 pub(super) async fn replace(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
@@ -281,7 +283,7 @@ pub(super) async fn replace(
     put(cache, resource, verified, bytes, fresh).await
 }
 
-/// Admits a verified resource, stores it, and makes what is served of it.
+/// Passes a verified resource through the gate, stores it, and builds the payloads for clients.
 pub(super) async fn put(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
@@ -298,14 +300,14 @@ pub(super) async fn put(
         shared.blocking(move |store| stored::store(&cache, store, &resource, &bytes, &record)).await??
     };
     if bypass.is_some() {
-        // What is not on disk is not asked for by its validators: "unchanged" would never bring it there.
+        // Without a file the validators are not used: the answer "unchanged" would never bring the file.
         let unkept = ReadyResource { validators: Validators::default(), ..ReadyResource::clone(&present) };
         return Ok((Arc::new(unkept), bypass));
     }
     Ok((present, bypass))
 }
 
-/// One line for an operator where something is wrong; the client's answer is the edge's business.
+/// Counts and logs a failure for the operator. The HTTP layer answers the client.
 fn report(cache: &RegistryCache, resource: &RegistryResource, error: &CacheError) {
     let chain = error as &dyn std::error::Error;
     match error {
@@ -313,14 +315,14 @@ fn report(cache: &RegistryCache, resource: &RegistryResource, error: &CacheError
             cache.shared.metrics.untrusted.get_or_create(&cache.reason_labels(untrusted.reason())).inc();
             tracing::error!(
                 repository = %cache.options.key, %resource, reason = untrusted.reason(), error = chain,
-                "what the upstream sent does not verify: it is neither stored nor served"
+                "the upstream's answer failed verification: it is neither stored nor served"
             );
         }
         CacheError::Upstream(_) | CacheError::NoOutcome(_) | CacheError::Forbidden | CacheError::NoList => {
             tracing::warn!(repository = %cache.options.key, %resource, error = chain, "the upstream failed");
         }
         CacheError::Internal(_) => {
-            tracing::error!(repository = %cache.options.key, %resource, error = chain, "a resource cannot be served");
+            tracing::error!(repository = %cache.options.key, %resource, error = chain, "a resource could not be served");
         }
         CacheError::Missing | CacheError::MissingListed | CacheError::Offline | CacheError::Replaced => {}
     }

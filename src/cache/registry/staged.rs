@@ -1,6 +1,6 @@
-//! A newer index that is held back until what it lists is here: what a mirror works with.
+//! Fetches a newer index without serving it yet: a mirror first downloads the files that it lists.
 //!
-//! Nobody is served a staged index. It is proven like any other, and passes the gate when it is taken over.
+//! Clients never see a staged index. It is verified like any other, and passes the gate when it is taken over.
 
 use std::sync::Arc;
 
@@ -23,14 +23,14 @@ use crate::store::slots::Area;
 use crate::trust::Verified;
 use crate::upstream::Heard;
 
-/// A resource as the upstream has it now, not taken over yet.
+/// A resource as the upstream has it now, not served yet.
 #[derive(Debug)]
 pub struct StagedIndex {
     resource: RegistryResource,
     verified: Verified,
-    /// What is to be stored, where it is not what is stored already.
+    /// The new bytes, if they differ from the stored ones.
     newer: Option<Newer>,
-    /// Digest of what is stored.
+    /// Digest of the stored bytes.
     held: Option<Sha256>,
     validators: Validators,
 }
@@ -38,23 +38,23 @@ pub struct StagedIndex {
 #[derive(Debug)]
 struct Newer {
     bytes: Bytes,
-    /// The index that loses something, and what.
+    /// What the new index has lost, and the old index.
     loss: Option<(ListRegression, Index)>,
 }
 
-/// What became of a staged resource.
+/// The result of taking over a staged resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakenOver {
-    /// It is what is served from now on.
+    /// It is served from now on.
     Done,
-    /// Somebody else has brought another one meanwhile: stage it anew.
+    /// Another fetch has stored a different one meanwhile: stage it again.
     Overtaken,
     /// There is no room for it on the disk, or below the cache's limit.
     NotStored,
 }
 
 impl StagedIndex {
-    /// What it says.
+    /// The decoded index.
     pub fn index(&self) -> &Index {
         self.verified.index()
     }
@@ -64,14 +64,14 @@ impl StagedIndex {
         self.verified.payload()
     }
 
-    /// Whether it is another one than what is stored.
+    /// Whether it differs from the stored one.
     pub fn is_newer(&self) -> bool {
         self.newer.is_some()
     }
 }
 
 impl RegistryCache {
-    /// Asks the upstream for a resource without serving the answer; `None` where it does not have it.
+    /// Fetches a resource from the upstream without serving it; `None` if the upstream does not have it.
     pub async fn stage(
         self: &Arc<Self>,
         resource: &RegistryResource,
@@ -101,7 +101,7 @@ impl RegistryCache {
             (UpstreamAnswer::Unchanged, Some(verified)) => {
                 Ok(Some(StagedIndex { resource, verified, newer: None, held, validators }))
             }
-            // `ask` accepts "unchanged" only as an answer to validators, and those come with something stored.
+            // `ask` accepts "unchanged" only if it sent validators, which come from a stored resource.
             (UpstreamAnswer::Unchanged, None) => Err(CacheError::internal(Internal::Unasked)),
             (UpstreamAnswer::Body { verified, bytes, validators }, before) => {
                 let loss = loss.zip(before.map(Verified::into_index));
@@ -112,7 +112,7 @@ impl RegistryCache {
         }
     }
 
-    /// Serves a staged resource from now on: past the gate, signed where we sign, stored.
+    /// Serves a staged resource from now on: passes it through the gate, signs it if needed, and stores it.
     pub async fn take_over(self: &Arc<Self>, staged: StagedIndex) -> Result<TakenOver, CacheError> {
         let StagedIndex { resource, verified, newer, held, validators } = staged;
         let slot = self.slot(Area::Registry, &resource)?;
@@ -142,7 +142,7 @@ impl RegistryCache {
             refresh::report_loss(self, &resource, Taken::Part(loss), &before).await?;
         }
         let (present, bypass) = refresh::replace(self, &resource, verified, bytes, validators).await?;
-        // What nobody has asked for takes no room in memory.
+        // A resource that no client has requested stays out of memory.
         if self.shared.memory.resource(self.owner, &resource).is_some() {
             self.shared.memory.put_resource(self.owner, &resource, &present);
         }
@@ -151,17 +151,17 @@ impl RegistryCache {
         Ok(if bypass.is_some() { TakenOver::NotStored } else { TakenOver::Done })
     }
 
-    /// A resource as it is stored, where it is and is sound. Asks nobody. Blocks.
+    /// The stored resource, if it is undamaged. Never contacts the upstream. Blocks.
     pub fn stored(&self, resource: &RegistryResource) -> Result<Option<Verified>, CacheError> {
         stored::on_disk(self, resource)
     }
 
-    /// Every resource that is stored, sound or not. Blocks.
+    /// Every stored resource, damaged or not. Blocks.
     pub fn all_stored(&self) -> Result<Vec<RegistryResource>, CacheError> {
         stored::all(self)
     }
 
-    /// Whether a resource is stored, sound or not. Blocks.
+    /// Whether a resource is stored, damaged or not. Blocks.
     pub fn is_stored(&self, resource: &RegistryResource) -> Result<bool, CacheError> {
         let slot = self.slot(Area::Registry, resource)?;
         Ok(self.shared.store.slots.is_there(&slot))

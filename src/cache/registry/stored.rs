@@ -1,4 +1,4 @@
-//! The disk side of a registry cache: reading, proving, presenting, storing, purging.
+//! The disk side of a registry cache: reads, verifies, stores and removes resources, and prepares them for clients.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::store::index::Tree;
 use crate::store::slots::Area;
 use crate::trust::{Origin, Verified, verify};
 
-/// Reads a resource from its slot and proves it. One that does not verify is dropped and counted.
+/// Reads a stored resource and verifies it. One that fails is removed and counted.
 pub(super) async fn load(
     cache: Arc<RegistryCache>,
     resource: RegistryResource,
@@ -35,11 +35,11 @@ pub(super) async fn load(
     };
     let Some((verified, fresh)) = found else { return Ok(None) };
     let present = finish(&cache, &resource, verified, fresh).await?;
-    // A fetch may have ended since the file was read, and its record may not have been there yet.
+    // A fetch may have ended since the file was read, possibly before its record was written.
     Ok(Some(cache.shared.memory.put_resource_read(cache.owner, &resource, &present)))
 }
 
-/// How fresh a resource is, and how to ask about it.
+/// When a resource was confirmed, and its validators.
 #[derive(Debug)]
 pub(super) struct Freshness {
     pub(super) confirmed_at: Timestamp,
@@ -48,7 +48,7 @@ pub(super) struct Freshness {
     pub(super) carried: Option<Timestamp>,
 }
 
-/// The latest time of which one can say that what was confirmed then has to be confirmed again.
+/// The latest time of confirmation with which a resource counts as expired.
 fn unconfirmed(cache: &RegistryCache) -> Timestamp {
     let now = cache.shared.clock.now().as_millis();
     let ttl = cache.options.rules.ttl.saturating_add(cache.options.rules.stale_while_revalidate);
@@ -56,13 +56,14 @@ fn unconfirmed(cache: &RegistryCache) -> Timestamp {
 }
 
 impl Freshness {
-    /// Of what is genuine and was not confirmed by the upstream: it is asked before this is served, if it can be.
+    /// For a genuine resource that the upstream has not confirmed: the upstream is asked before it is served, if
+    /// possible.
     pub(super) fn unconfirmed(cache: &RegistryCache) -> Self {
         Self { confirmed_at: unconfirmed(cache), removed_at: None, validators: Validators::default(), carried: None }
     }
 }
 
-/// Reads a resource from its slot and proves it, without asking the gate. Blocks.
+/// Reads a stored resource and verifies it, without the gate. Blocks.
 pub(super) fn read(
     cache: &RegistryCache,
     store: &Store,
@@ -73,7 +74,7 @@ pub(super) fn read(
         Ok(Some(content)) => content,
         Ok(None) => return Ok(None),
         Err(error) => {
-            // An unreadable entry is a missing one; the upstream may still have it.
+            // An unreadable file counts as missing: the upstream may still have it.
             tracing::error!(%slot, error = &error as &dyn std::error::Error, "a cached resource cannot be read");
             return Ok(None);
         }
@@ -84,7 +85,7 @@ pub(super) fn read(
         Err(error) => {
             tracing::error!(
                 %slot, reason = error.reason(), error = &error as &dyn std::error::Error,
-                "a cached resource is damaged or signed by another key: it is dropped and will be fetched again"
+                "a cached resource is damaged or signed by another key: it is removed and will be fetched again"
             );
             cache.shared.metrics.damaged.get_or_create(&cache.reason_labels("registry")).inc();
             store.slots.remove(&slot).map_err(CacheError::internal)?;
@@ -108,22 +109,22 @@ pub(super) fn read(
                 carried: record.carried,
             }
         }
-        // The record was lost: the resource is genuine, and as old as its file. It is not fresh before the upstream
-        // has said so.
+        // The record is lost: the resource is genuine, and as old as its file. It counts as expired until the upstream
+        // confirms it.
         None => Freshness { confirmed_at: content.modified.min(unconfirmed(cache)), ..Freshness::unconfirmed(cache) },
     };
     Ok(Some((verified, fresh)))
 }
 
-/// Limit, unpack, verify: the one way from bytes to something that may be served.
+/// Checks the size, unpacks and verifies: the only way from bytes to a resource that may be served.
 pub(super) fn prove(cache: &RegistryCache, resource: &RegistryResource, bytes: Bytes) -> Result<Verified, Untrusted> {
     let envelope = Envelope::open(bytes, resource.max_payload())?;
     let origin = Origin { repository: &cache.options.name, resource };
     Ok(verify(envelope, &cache.options.public_keys, &origin)?)
 }
 
-/// Asks the gate and makes what goes out. Where what it replaces was sent under our signature, it is signed ahead: nobody
-/// waits for a signature because a resource was fetched again.
+/// Passes a resource through the gate and builds the payloads for clients. If the resource that it replaces was sent
+/// with our signature, the new one is signed now, so that no client has to wait for it.
 pub(super) async fn finish(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
@@ -166,7 +167,7 @@ pub(super) async fn finish(
     Ok(made)
 }
 
-/// What the gate shows of a verified resource, whose payload has this digest.
+/// The payload that we sign: a verified payload, edited by the gate. `digest` is that of the verified payload.
 fn own(
     cache: &RegistryCache,
     resource: &RegistryResource,
@@ -181,7 +182,8 @@ fn own(
     })
 }
 
-/// Stores upstream's bytes, then their record. Says why not where there was no room: an answer needs no disk.
+/// Stores the upstream's bytes, then their record. Returns the reason if there was no room: the resource can be served
+/// all the same.
 pub(super) fn store(
     cache: &RegistryCache,
     store: &Store,
@@ -204,16 +206,16 @@ pub(super) fn store(
     }
 }
 
-/// Writes a freshness record. Losing it costs a request upstream after a restart.
+/// Writes a freshness record. If it is lost, the upstream is asked once more after a restart.
 pub(super) fn put_record(store: &Store, key: &str, value: &RegistryRecord) {
     if let Err(error) = record::put(&*store.index, key, value) {
-        tracing::warn!(%error, key, "a record of the cache index was not written");
+        tracing::warn!(%error, key, "a record of the cache index could not be written");
     }
 }
 
 fn forget_record(store: &Store, key: &str) {
     if let Err(error) = store.index.remove(Tree::Registry, key) {
-        tracing::warn!(%error, key, "a record of the cache index was not removed");
+        tracing::warn!(%error, key, "a record of the cache index could not be removed");
     }
 }
 
@@ -241,21 +243,21 @@ pub(super) fn purge(cache: &RegistryCache, resource: Option<&RegistryResource>) 
     Ok(removed)
 }
 
-/// Every resource of this repository that has a slot. Blocks.
+/// Every stored resource of this repository. Blocks.
 pub(super) fn all(cache: &RegistryCache) -> Result<Vec<RegistryResource>, CacheError> {
     let (slots, _) = cache.shared.store.slots.walk(Area::Registry).map_err(CacheError::internal)?;
     let prefix = format!("{}/", cache.options.key);
     Ok(slots.iter().filter_map(|slot| RegistryResource::of_path(slot.record_key().strip_prefix(&prefix)?)).collect())
 }
 
-/// A resource as it lies there, where it is sound. Blocks.
+/// The stored resource, if it is undamaged. Blocks.
 pub(super) fn on_disk(cache: &RegistryCache, resource: &RegistryResource) -> Result<Option<Verified>, CacheError> {
     let slot = cache.slot(Area::Registry, resource)?;
     let content = cache.shared.store.slots.read(&slot, limits::ENVELOPE as u64).map_err(CacheError::internal)?;
     Ok(content.and_then(|content| prove(cache, resource, content.bytes).ok()))
 }
 
-/// Proves every stored resource again, and says of each whether it is sound. With `repair` the others are removed.
+/// Verifies every stored resource again, and reports whether it is undamaged. With `repair` damaged ones are removed.
 pub(super) fn scrub(cache: &RegistryCache, repair: bool, seen: &mut dyn FnMut(String, bool)) -> Result<(), CacheError> {
     for resource in all(cache)? {
         let sound = on_disk(cache, &resource)?.is_some();

@@ -1,4 +1,4 @@
-//! Which repository answers under which base.
+//! The catalog of all repositories: finds a repository by its key or its host name.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use super::handle::Repository;
 use crate::auth::{Caller, ReadGrant};
 use crate::hex::name::RepoName;
 
-/// All repositories of a configuration. Built whole, never changed: a reload makes a new one.
+/// All repositories of a configuration. A catalog never changes: a reload builds a new one.
 #[derive(Debug)]
 pub struct Catalog {
     default: Repository,
@@ -14,13 +14,13 @@ pub struct Catalog {
     by_host: HashMap<String, Repository>,
 }
 
-/// A repository that is named as the default and does not exist.
+/// The configured default repository does not exist.
 #[derive(Debug, thiserror::Error)]
-#[error("default_repository names `{0}`, which is not configured")]
+#[error("default_repository is `{0}`, but this repository is not configured")]
 pub struct NoDefault(RepoName);
 
 impl Catalog {
-    /// A catalog of `repositories`, of which `default` answers at `/`.
+    /// Creates the catalog of `repositories`; `default` answers at `/`.
     pub fn new(repositories: Vec<Repository>, default: &RepoName) -> Result<Self, NoDefault> {
         let by_host = repositories
             .iter()
@@ -42,9 +42,9 @@ impl Catalog {
         self.by_key.get(key)
     }
 
-    /// The repository that a host name stands for; `host` without port, lower case.
+    /// The repository that is configured for a host name; `host` is in lower case, without port.
     pub fn by_host(&self, host: &str) -> Option<&Repository> {
-        // Most configurations have none, and then no request pays for the look-up.
+        // Most configurations have no host names; then requests skip the look-up.
         if self.by_host.is_empty() { None } else { self.by_host.get(host) }
     }
 
@@ -53,13 +53,14 @@ impl Catalog {
         self.by_key.values()
     }
 
-    /// The repositories of which a caller may know, each with the right to read it otherwise than as clients do.
+    /// The repositories that a caller may read through the API, each with the right to do so.
     pub fn readable<'a>(&'a self, caller: &'a Caller) -> impl Iterator<Item = (&'a Repository, ReadGrant)> {
         self.iter().filter_map(move |repository| Some((repository, repository.access().read_api(caller).ok()?)))
     }
 
-    /// Whether packages of a repository that a caller may read are told of beside those of others: at its own address, or,
-    /// of a local one, at that of a virtual repository that the caller may read.
+    /// Whether packages of a repository may be shown to a caller next to those of other repositories. This is allowed
+    /// if the repository has an address of its own, or is a local member of a virtual repository that the caller may
+    /// read.
     pub(super) fn tells(&self, repository: &Repository, caller: &Caller) -> bool {
         let is_above = |(one, _): (&Repository, ReadGrant)| {
             one.identity().direct && one.as_virtual().is_some_and(|composed| composed.has_member(repository.key()))

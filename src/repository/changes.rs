@@ -1,7 +1,7 @@
-//! What has changed in repositories, told to those that have made something of it.
+//! Notifies subscribers of changes in repositories, so that they can update what they derived from them.
 //!
-//! Whoever changes something announces it once it is in force, and goes on when every subscriber has been told. Looking
-//! something up in another repository is [`Directory`](super::Directory)'s.
+//! A change is announced after it has become effective; the call returns when every subscriber has been notified. To
+//! look something up in another repository, use [`Directory`](super::Directory).
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -14,14 +14,14 @@ use crate::hex::resource::RegistryResource;
 /// What has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A package of a local repository is another one now, or its name is somebody else's.
+    /// A package of a local repository has changed, or its name now belongs to another repository.
     PackageChanged {
         /// The repository's key.
         repository: RepoName,
         /// The package.
         package: PackageName,
     },
-    /// A remote repository serves something else of a resource.
+    /// A remote repository serves a new version of a resource.
     ResourceReplaced {
         /// The repository's key.
         repository: RepoName,
@@ -33,23 +33,23 @@ pub enum Event {
 /// An event with its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// 1 for the first event of this process, and one more for each that follows.
+    /// The events of this process are numbered from 1 without gaps.
     pub number: u64,
     /// What has changed.
     pub event: Event,
 }
 
-/// Is told of each change.
+/// Receives the changes.
 pub trait Subscriber: Send + Sync + fmt::Debug {
-    /// Takes notice of a change. The next one waits until this returns: longer work belongs to a task. A subscriber
-    /// announces nothing before it returns.
+    /// Handles a change. The next change waits until this returns, so longer work belongs in a task. A subscriber must
+    /// not announce a change before this returns.
     fn notice(self: Arc<Self>, change: &Change);
 }
 
-/// Tells subscribers of changes: each of them of every change, in the order of the numbers.
+/// Sends every change to every subscriber, in the order of the numbers.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Held while subscribers are told, so that none of them sees a later change first.
+    /// Locked while subscribers are notified, so that none of them sees a later change first.
     told: Mutex<DeliveredEvent>,
 }
 
@@ -59,11 +59,12 @@ struct DeliveredEvent {
     newest: u64,
     /// The number of the newest subscription.
     subscribed: u64,
-    /// In the order in which they subscribed. Weak: a subscriber may hold these `Changes`, to announce its own.
+    /// In the order of subscription. The references are weak because a subscriber may hold these `Changes` to announce
+    /// its own.
     subscribers: Vec<(u64, Weak<dyn Subscriber>)>,
 }
 
-/// While it is held, its subscriber is told of changes.
+/// A subscription; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Subscription {
     number: u64,
@@ -71,7 +72,7 @@ pub struct Subscription {
 }
 
 impl Changes {
-    /// Tells `subscriber` of all changes from now on, until the subscription is dropped or the subscriber is gone.
+    /// Notifies `subscriber` of all changes from now on, until the subscription is dropped or the subscriber is gone.
     pub fn subscribe(self: &Arc<Self>, subscriber: Weak<dyn Subscriber>) -> Subscription {
         let mut told = self.told.lock();
         told.subscribed += 1;
@@ -80,7 +81,7 @@ impl Changes {
         Subscription { number, changes: Arc::clone(self) }
     }
 
-    /// Gives an event the next number, and returns it when every subscriber has been told.
+    /// Gives an event the next number, notifies every subscriber, and returns the number.
     pub fn announce(&self, event: Event) -> u64 {
         let mut told = self.told.lock();
         told.newest += 1;

@@ -1,5 +1,5 @@
-//! What repositories look up in the others: names, and which packages they have. What has changed in one of them,
-//! [`Changes`](super::Changes) tells.
+//! Looks up names and packages in other repositories, for repositories. Changes in a repository are announced by
+//! [`Changes`](super::Changes).
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,32 +18,32 @@ use crate::hex::name::{PackageName, PolicyName, RepoName};
 /// How long a publish waits for another repository's list of names.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
-/// What clients call the default repository.
+/// The name of the default repository in clients.
 const HEXPM: &str = "hexpm";
 
 /// Whether a repository has a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It has.
+    /// It has the package.
     Yes,
-    /// It has not.
+    /// It does not have the package.
     No,
-    /// It cannot be asked now.
+    /// This cannot be determined now.
     Unknown,
 }
 
-/// From where a view answers a package.
+/// The repository from which a view serves a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViewHome {
-    /// From the repository with this key.
+    /// The repository with this key.
     In(RepoName),
-    /// It does not.
+    /// The view does not serve the package.
     Nowhere,
-    /// Not all of its members can be asked now.
+    /// This cannot be determined now, because not all members can be asked.
     Unknown,
 }
 
-/// Finds the repositories of a configuration; a reload puts others in their place.
+/// Finds the repositories of the active configuration; a reload replaces them.
 #[derive(Debug, Default)]
 pub struct Directory {
     known: ArcSwap<Known>,
@@ -55,7 +55,8 @@ struct Known {
     repositories: Vec<Entry>,
 }
 
-/// A repository, which the configuration owns. Weak: each of them holds the directory, and none keeps the others alive.
+/// A repository, which the configuration owns. The references are weak: each repository holds the directory, and must
+/// not keep the others alive.
 #[derive(Debug)]
 enum Entry {
     Remote(Weak<RemoteRepository>),
@@ -72,7 +73,7 @@ impl Entry {
         }
     }
 
-    /// The repository; `None` where its configuration has been given up.
+    /// The repository; `None` if its configuration is no longer active.
     fn repository(&self) -> Option<Repository> {
         match self {
             Self::Remote(remote) => remote.upgrade().map(Repository::Remote),
@@ -82,7 +83,7 @@ impl Entry {
     }
 }
 
-/// What others are asked while somebody publishes is due soon.
+/// The context of a look-up for a publish, with a short deadline.
 fn in_time() -> RequestContext {
     RequestContext { deadline: Instant::now() + LOOK_UP, client: None }
 }
@@ -98,29 +99,29 @@ impl Known {
 }
 
 impl Directory {
-    /// Takes the repositories of a configuration in, of which `default` answers at `/`.
+    /// Sets the repositories of a configuration; `default` answers at `/`.
     pub fn set(&self, repositories: &[Repository], default: RepoName) {
         let repositories = repositories.iter().map(Entry::of).collect();
         self.known.store(Arc::new(Known { default: Some(default), repositories }));
     }
 
-    /// The key of the repository that packages call so: a key, a name, or `hexpm` for what clients call hexpm.
+    /// The key of the repository that packages refer to by this word: a key, a name, or `hexpm`.
     pub fn resolve(&self, word: &str) -> Option<RepoName> {
         let known = self.known.load();
         let by_key = known.get(word);
         let default = || known.default.as_ref().and_then(|key| known.get(key.as_str()));
         let by_name = || known.repositories().find(|repository| repository.name().as_str() == word);
-        // What clients call hexpm is the default repository if it is of that name, and then any that is.
+        // `hexpm` is the default repository if that has this name, otherwise any repository with this key or name.
         let found = match word {
             HEXPM => default().filter(|default| default.name().as_str() == HEXPM).or(by_key).or_else(by_name),
             _ => by_key.or_else(by_name),
         };
-        // Where nobody is of that name, the default repository is what such packages are fetched from.
+        // If no repository has this name, such packages are fetched from the default repository.
         let found = found.or_else(|| default().filter(|_| word == HEXPM));
         found.map(|repository| repository.key().clone())
     }
 
-    /// The name inside payloads of the repository with this key.
+    /// The name in the payloads of the repository with this key.
     pub fn name_of(&self, key: &str) -> Option<RepoName> {
         self.known.load().get(key).map(|repository| repository.name().clone())
     }
@@ -130,13 +131,14 @@ impl Directory {
         self.known.load().get(key).is_some_and(|repository| repository.as_local().is_some())
     }
 
-    /// Whether a name is private in a view that the repository `key` is a member of, so that it is told to others alone; also
-    /// where that cannot be found out.
+    /// Whether a name must not be sent to the repository `key`, because it is private in a view of which the repository
+    /// is a member. If this cannot be determined, the name is not sent either.
     pub fn is_kept_from<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, bool> {
-        // Boxed: a view may ask the repository that asks here.
+        // Boxed, because a view may ask the repository that asks here.
         Box::pin(async move {
             let known = self.known.load_full();
-            // What is known of all views comes first: to ask the members of one would tell them another one's name.
+            // Local data about all views is checked first: asking the members of one view could reveal a name of
+            // another view.
             for asks in [false, true] {
                 for repository in known.repositories() {
                     let context = asks.then(in_time);
@@ -151,13 +153,13 @@ impl Directory {
         })
     }
 
-    /// Whether a policy of this name is at work in a repository.
+    /// Whether a policy of this name is active in a repository.
     pub fn has_policy(&self, name: &PolicyName) -> bool {
         let known = self.known.load();
         known.repositories().any(|one| one.enforcer().is_some_and(|enforcer| enforcer.name() == name))
     }
 
-    /// From where a virtual repository would answer a package, whoever asked.
+    /// The repository from which a virtual repository would serve a package, independent of the caller.
     pub async fn home(&self, view: &RepoName, package: &PackageName) -> ViewHome {
         let Some(Repository::Virtual(view)) = self.known.load().get(view.as_str()) else { return ViewHome::Unknown };
         match view.home(package, in_time()).await {
@@ -179,7 +181,7 @@ impl Directory {
         Ok(None)
     }
 
-    /// Whether a repository has a package; found in its list of all names, so that nobody learns which one was looked for.
+    /// Whether a repository has a package. Its complete list of names is used, so that no upstream learns the name.
     pub async fn has_package(&self, key: &RepoName, package: &PackageName) -> Presence {
         let found = match self.known.load().get(key.as_str()) {
             None => return Presence::Unknown,

@@ -1,4 +1,4 @@
-//! Why a repository does not answer with what was asked for.
+//! Why a repository does not return the requested content.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::hex::resource::ArtifactName;
 use crate::state::StateError;
 use crate::upstream::{UpstreamError, UpstreamErrorKind};
 
-/// Why a repository does not answer with what was asked for. The edge maps each to one status and one sentence.
+/// Why a repository does not return the requested content. The HTTP layer maps each error to a status and a sentence.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RepoError {
-    /// There is no such thing here.
+    /// The requested content does not exist here.
     #[error("not found")]
     NotFound,
     /// The release's checksum changed upstream after the time in which that is allowed.
@@ -32,28 +32,29 @@ pub enum RepoError {
     /// A policy holds it.
     #[error("{sentence}")]
     Held {
-        /// What is held, by which policy and rule, and until when; fit for a header.
+        /// The release, the policy and rule that hold it, and the end of the hold; fit for a header.
         sentence: Arc<str>,
     },
     /// The list of installers has no checksum for the file, so nothing could be verified.
-    #[error("the list that names {path} has no checksum for it")]
+    #[error("the list of installers has no checksum for {path}")]
     NoListedChecksum {
         /// The file.
         path: Box<str>,
     },
-    /// It is not here, and nobody is asked.
-    #[error("{what} is not here, and nobody is asked (network: offline)")]
+    /// It is not cached, and the repository is offline.
+    #[error("{what} is not cached, and the upstream is not contacted (network: offline)")]
     Offline {
-        /// What is missing, and of which repository; fit for a header.
+        /// The missing content and its repository; fit for a header.
         what: Arc<str>,
-        /// What kind of thing that is.
+        /// The kind of the missing content.
         kind: NotHere,
     },
-    /// What upstream sent does not verify, and there is no older copy.
-    #[error("what the upstream sent does not verify")]
+    /// The upstream's answer failed verification, and there is no older copy.
+    #[error("the upstream's answer failed verification")]
     Untrusted(#[source] CacheError),
-    /// The upstream says 451 (RFC 7725): it may not be had, and a copy from before is no way around that.
-    #[error("the upstream has taken it away for legal reasons")]
+    /// The upstream answered 451 (RFC 7725): the content is legally unavailable, and an older copy must not be served
+    /// either.
+    #[error("the upstream has made it unavailable for legal reasons")]
     TakenAway,
     /// The upstream failed, and there is no older copy.
     #[error("the upstream failed")]
@@ -61,56 +62,58 @@ pub enum RepoError {
     /// No answer within the request's time.
     #[error("the upstream did not answer in time")]
     Timeout(#[source] CacheError),
-    /// Something of our own failed.
+    /// An internal failure.
     #[error("internal failure")]
     Internal(#[source] CacheError),
-    /// It belongs to a repository that the caller may not read, and nobody else answers in its place.
+    /// It belongs to a repository that the caller may not read, and no other repository answers instead.
     #[error("it belongs to a repository that the caller may not read")]
     Withheld,
-    /// A member of a virtual repository has no list of its packages, so it is not known what others may answer.
+    /// A member of a virtual repository has no list of its packages, so it is unknown which names others may answer
+    /// for.
     #[error("the member {member} does not have a list of its packages")]
     NoNames {
-        /// The member; not for callers.
+        /// The member; not shown to clients.
         member: RepoName,
     },
     /// The database failed.
     #[error(transparent)]
     State(Arc<StateError>),
-    /// What a local repository has cannot be read or written.
+    /// The data of a local repository cannot be read or written.
     #[error(transparent)]
     Local(Arc<LocalFailure>),
 }
 
-/// What is not here while nobody is asked, and so how it would come here.
+/// What kind of content is missing offline, and so how to get it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotHere {
-    /// A package or a file of one, as lock files name it.
+    /// A package or a file of it, as in lock files.
     Listed,
-    /// A package that the registry did not have when its list of names was brought here.
+    /// A package that is not in the cached list of names.
     Unlisted,
-    /// A list of installers, or a file that it names.
+    /// A list of installers, or a file in it.
     Installer,
-    /// What the upstream's HTTP API alone knows.
+    /// Information that only the upstream's HTTP API has.
     Answer,
 }
 
 impl NotHere {
-    /// What there is to do about it: the end of a sentence, fit for a header.
+    /// How to get it: the end of a sentence, fit for a header.
     fn way(self) -> &'static str {
         match self {
             Self::Listed => {
-                ". Where there is a network, hexkeep prefetch --lock FILE fetches it; across a gap, hexkeep bundle create \
-                 --lock FILE and hexkeep bundle import bring it"
+                ". With network access, hexkeep prefetch --lock FILE fetches it; without, transfer it with hexkeep bundle \
+                 create --lock FILE on a connected server and hexkeep bundle import here"
             }
             Self::Unlisted => {
-                "; the list of names that was brought here does not have it. Where there is a network, hexkeep prefetch \
-                 --lock FILE fetches it; across a gap, hexkeep bundle create --lock FILE and hexkeep bundle import bring it"
+                "; it is not in the cached list of names. With network access, hexkeep prefetch --lock FILE fetches it; \
+                 without, transfer it with hexkeep bundle create --lock FILE on a connected server and hexkeep bundle \
+                 import here"
             }
             Self::Installer => {
-                ". Where there is a network, it comes with the first who asks for it; across a gap, hexkeep bundle create \
-                 --installers and hexkeep bundle import bring what is there"
+                ". With network access, it is fetched when a client requests it; without, transfer it with hexkeep bundle \
+                 create --installers on a connected server and hexkeep bundle import here"
             }
-            Self::Answer => "; only the upstream knows it",
+            Self::Answer => "; only the upstream has this information",
         }
     }
 }
@@ -150,7 +153,7 @@ impl From<CacheError> for RepoError {
 }
 
 impl RepoError {
-    /// What the cache says, with the name of what is missing where nobody is asked for it.
+    /// Converts an error of the cache; if the repository is offline, with the name of the missing content.
     pub(super) fn of(error: CacheError, kind: NotHere, what: impl fmt::Display) -> Self {
         match error {
             CacheError::Offline => Self::Offline { what: what.to_string().into(), kind },
@@ -158,13 +161,13 @@ impl RepoError {
         }
     }
 
-    /// What is said of it to whoever asked, with the way to what is not here.
+    /// The text for the client, with the way to get content that is missing offline.
     pub fn advice(&self) -> String {
         let way = if let Self::Offline { kind, .. } = self { kind.way() } else { "" };
         format!("{self}{way}")
     }
 
-    /// Whether it says that there is no such thing, as far as can be known.
+    /// Whether it says that the content does not exist, as far as this can be known.
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::NotFound | Self::Offline { kind: NotHere::Unlisted, .. })
     }
@@ -174,7 +177,7 @@ impl RepoError {
         matches!(self, Self::Upstream(error) | Self::Timeout(error) if error.is_silence())
     }
 
-    /// How long to wait at least before the same may be answered; `None` where asking again changes nothing.
+    /// The minimum time before a retry may succeed; `None` if a retry changes nothing.
     pub fn again_after(&self) -> Option<Duration> {
         match self {
             Self::Upstream(CacheError::Upstream(error)) | Self::Timeout(CacheError::Upstream(error)) => {

@@ -1,6 +1,8 @@
-//! The fetch log: which callers were delivered which release, and who asked for what a policy holds (interface §6).
+//! The fetch log: which callers downloaded which release, and who requested releases that are held by policy (interface
+//! §6).
 //!
-//! Counted in memory and written every few seconds, so that no request waits for it; a crash loses what was counted since.
+//! Requests are counted in memory and written every few seconds, so that no request waits for this. A crash loses the
+//! counts since the last write.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,24 +21,24 @@ use crate::state::fetches::{Fetch, FetchOutcome, FetchTally};
 use crate::state::{State, StateError};
 use crate::telemetry::metrics::Metrics;
 
-/// Most lines that are counted between two writes; further ones are not written down.
+/// Maximum number of lines that are counted between two writes; further ones are dropped.
 const LINES: usize = 100_000;
 
-/// How much of an address is written down.
+/// How much of an address is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addresses {
-    /// All of it.
+    /// The whole address.
     Full,
-    /// The range that it is in: /24, /48 for IPv6.
+    /// The network of the address: /24, or /48 for IPv6.
     Prefix,
     /// Nothing.
     Off,
 }
 
-/// What is written down, and for how long.
+/// What is recorded, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchLogOptions {
-    /// How long a line is kept after its last request; zero: nothing is written down.
+    /// How long a line is kept after its last request; zero: nothing is recorded.
     pub retain: Duration,
     pub addresses: Addresses,
 }
@@ -52,27 +54,27 @@ pub struct FetchLog {
 }
 
 impl FetchLog {
-    /// A log of which nothing is in memory yet.
+    /// A log with nothing in memory.
     pub fn new(options: FetchLogOptions, state: State, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         Self { options: RwLock::new(options), counted: Mutex::default(), state, clock, metrics }
     }
 
-    /// From now on by these options.
+    /// Changes the options.
     pub fn set(&self, options: FetchLogOptions) {
         *self.options.write() = options;
     }
 
-    /// Whether anything is written down.
+    /// Whether anything is recorded.
     pub fn is_written_down(&self) -> bool {
         !self.options.read().retain.is_zero()
     }
 
-    /// A release is delivered.
+    /// Counts the delivery of a release.
     pub fn delivered(&self, repository: &RepoName, release: &ArtifactName, caller: &Caller, client: Option<IpAddr>) {
         self.count(repository, release, (FetchOutcome::Delivered, ""), caller, client);
     }
 
-    /// Somebody asks for a release that a policy holds by `rule`, or would hold.
+    /// Counts a request for a release that a policy holds by `rule`, or would hold.
     pub fn held(
         &self,
         repository: &RepoName,
@@ -124,13 +126,13 @@ impl FetchLog {
         }
     }
 
-    /// Writes what was counted. What cannot be written is lost.
+    /// Writes the counts. If this fails, they are lost.
     pub async fn write(&self) -> Result<(), StateError> {
         let counted: Vec<(Fetch, FetchTally)> = std::mem::take(&mut *self.counted.lock()).into_iter().collect();
         if counted.is_empty() { Ok(()) } else { self.state.add_fetches(&counted).await }
     }
 
-    /// Forgets what is older than it is to be kept.
+    /// Removes the lines that are older than the retention time.
     pub async fn clean(&self) -> Result<(), StateError> {
         let retain = self.options.read().retain;
         self.state.forget_fetches(self.oldest(retain)).await
@@ -141,7 +143,7 @@ impl FetchLog {
         Timestamp::from_millis(self.clock.now().as_millis().saturating_sub(retain))
     }
 
-    /// Who was delivered a package, or one release of it, in one repository or in all; the newest first.
+    /// The callers that downloaded a package, or one release of it, from one repository or from all; the newest first.
     pub async fn who_has(
         &self,
         repository: Option<&str>,
@@ -153,14 +155,14 @@ impl FetchLog {
         Ok(self.kept(found))
     }
 
-    /// Who asked a repository for what its policy holds, or would hold; the newest first.
+    /// The callers that requested releases of a repository that its policy holds, or would hold; the newest first.
     pub async fn held_of(&self, repository: &str) -> Result<Vec<(Fetch, FetchTally)>, StateError> {
         self.write().await?;
         let found = self.state.held_fetches(repository).await?;
         Ok(self.kept(found))
     }
 
-    /// What is old is gone, though it may not have been removed yet.
+    /// Leaves out old lines that have not been removed yet.
     fn kept(&self, mut found: Vec<(Fetch, FetchTally)>) -> Vec<(Fetch, FetchTally)> {
         let oldest = self.oldest(self.options.read().retain);
         found.retain(|(_, tally)| tally.last >= oldest);

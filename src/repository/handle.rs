@@ -1,4 +1,4 @@
-//! A repository of any type, as the edge sees it.
+//! A repository of any type, as the HTTP layer uses it.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub enum Repository {
 }
 
 impl Repository {
-    /// What it is called, and who may do what.
+    /// Its names and its access rules.
     pub fn identity(&self) -> &Identity {
         match self {
             Self::Remote(remote) => remote.identity(),
@@ -47,19 +47,19 @@ impl Repository {
         &self.identity().name
     }
 
-    /// Who may do what.
+    /// The access rules.
     pub fn access(&self) -> &AccessRules {
         &self.identity().access
     }
 
-    /// Names that the configuration means for accounts of organizations: that of its organization, and the key of a local
-    /// repository, which is the usual one.
+    /// The names that the configuration uses for accounts of organizations: that of the repository's organization, and
+    /// the key of a local repository, which is the usual one.
     pub fn account_names(&self) -> impl Iterator<Item = &str> {
         let key = self.as_local().map(|local| local.key().as_str());
         self.access().organization().into_iter().chain(key)
     }
 
-    /// Whose signature its resources carry at its own addresses.
+    /// Whose signature its resources have at its own addresses.
     pub fn signature(&self) -> SignedBy {
         match self {
             Self::Remote(remote) => remote.signature(),
@@ -67,7 +67,7 @@ impl Repository {
         }
     }
 
-    /// The key that clients verify with where they want this signature.
+    /// The key with which clients verify this signature.
     pub fn public_key(&self, signed_by: SignedBy) -> &PublicKey {
         match self {
             Self::Remote(remote) => remote.public_key(signed_by),
@@ -92,7 +92,7 @@ impl Repository {
         }
     }
 
-    /// Whether two are one object.
+    /// Whether both are the same object.
     pub fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Remote(one), Self::Remote(other)) => Arc::ptr_eq(one, other),
@@ -125,7 +125,7 @@ impl Repository {
     }
 }
 
-/// A policy goes to nobody in particular only if it says itself that everybody may have it; one that cannot be read does not.
+/// An anonymous caller gets a policy only if it says itself that it is public; an unreadable one is not public.
 async fn check_public(resource: &RegistryResource, signed: &SignedResource) -> Result<(), RepoError> {
     let (body, about) = (signed.body().clone(), resource.clone());
     let is_public = shutdown::blocking(move || {

@@ -1,5 +1,5 @@
-//! A registry resource as a caller is answered with it, and which releases policies hide from it. The answer in hand is
-//! what is spoken of, so nobody is asked again.
+//! The answer to a request for a registry resource, together with the releases that policies hide from it. Both come
+//! from the same evaluation, so no repository is asked again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use crate::cache::ready_resource::ReadyResource;
 use crate::hex::name::PackageName;
 use crate::trust::SignedResource;
 
-/// A registry resource for a caller.
+/// The answer to a request for a registry resource.
 #[derive(Debug)]
 pub struct RegistryAnswer {
-    /// What is sent.
+    /// The signed resource.
     pub signed: SignedResource,
-    /// How long it may be kept.
+    /// How long clients may cache it.
     pub keep: CacheLifetime,
-    /// What is known of releases that it does not show.
+    /// The releases that it hides.
     pub(super) hidden: HiddenReleases,
 }
 
-/// What it takes to say which releases of a package are hidden; it is cheap until it is said.
+/// The source of the hidden releases of a package; they are computed only when needed.
 #[derive(Debug)]
 pub(super) enum HiddenReleases {
-    /// None is.
+    /// No release is hidden.
     Nothing,
     /// Those that the policy of a remote repository holds.
     Remote { enforcer: Arc<Enforcer>, judgement: Arc<Judgement>, present: Arc<ReadyResource> },
@@ -35,7 +35,7 @@ pub(super) enum HiddenReleases {
 }
 
 impl HiddenReleases {
-    /// Whether a version is hidden about which `is_asked`; as cheap as it can be, for every answer.
+    /// Whether a version is hidden that `is_asked` accepts. As cheap as possible, because it runs for every answer.
     pub(super) fn hides(&self, is_asked: &dyn Fn(&str) -> bool) -> bool {
         match self {
             Self::Nothing => false,
@@ -46,7 +46,7 @@ impl HiddenReleases {
         }
     }
 
-    /// The releases that are hidden.
+    /// The hidden releases.
     pub(super) fn releases(&self) -> Vec<HiddenRelease> {
         match self {
             Self::Nothing => Vec::new(),
@@ -55,7 +55,7 @@ impl HiddenReleases {
         }
     }
 
-    /// The versions of those that are not, where `hidden` are.
+    /// The versions that are not among the `hidden` ones.
     fn shown(&self, hidden: &[HiddenRelease]) -> BTreeSet<&str> {
         match self {
             Self::Nothing => BTreeSet::new(),
@@ -70,13 +70,13 @@ impl HiddenReleases {
 }
 
 impl RegistryAnswer {
-    /// Whether policies leave releases of a package out of the answer.
+    /// Whether policies hide releases of the package from the answer.
     pub fn hides_releases(&self) -> bool {
         self.hidden.hides(&|_| true)
     }
 
-    /// One line of printable ASCII about the releases of this package that policies leave out of the answer; nothing where
-    /// they leave out none.
+    /// The text about the releases that policies hide from the answer: one line of printable ASCII. `None` if none is
+    /// hidden.
     pub fn notice(&self, package: &PackageName) -> Option<String> {
         let hidden = self.hidden.releases();
         if hidden.is_empty() {
@@ -87,7 +87,7 @@ impl RegistryAnswer {
     }
 }
 
-/// What a repository shows of a registry resource: what is signed, if it is sent.
+/// The content of a registry resource, which is signed if it is sent.
 #[derive(Debug)]
 pub(super) struct ResourceContent {
     pub(super) payload: Payload,
@@ -96,13 +96,13 @@ pub(super) struct ResourceContent {
 }
 
 impl ResourceContent {
-    /// The answer with it.
+    /// The answer with this content, signed.
     pub(super) fn answer(self, signed: SignedResource) -> RegistryAnswer {
         RegistryAnswer { signed, keep: self.keep, hidden: self.hidden }
     }
 }
 
-/// From which nothing is hidden.
+/// Hides no releases.
 impl From<(Payload, CacheLifetime)> for ResourceContent {
     fn from((payload, keep): (Payload, CacheLifetime)) -> Self {
         Self { payload, keep, hidden: HiddenReleases::Nothing }
@@ -116,7 +116,7 @@ impl From<ViewPackage> for ResourceContent {
     }
 }
 
-/// From which nothing is hidden.
+/// Hides no releases.
 impl From<(SignedResource, CacheLifetime)> for RegistryAnswer {
     fn from((signed, keep): (SignedResource, CacheLifetime)) -> Self {
         Self { signed, keep, hidden: HiddenReleases::Nothing }

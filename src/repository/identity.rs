@@ -1,39 +1,39 @@
-//! What every repository has, of whatever type: its names, its addresses, who may use it, and for which packages.
+//! What repositories of all types have: names, addresses, access rules, and rules for package names.
 
 use globset::GlobSet;
 
 use crate::auth::AccessRules;
 use crate::hex::name::RepoName;
 
-/// Which package names a repository answers for.
+/// The package names that a repository answers for.
 #[derive(Clone, Debug)]
 pub struct NameRules {
-    /// A name must match one of these.
+    /// A name must match one of these patterns,
     pub include: GlobSet,
-    /// And none of these.
+    /// and none of these.
     pub exclude: GlobSet,
     /// Whether `include` is everything and `exclude` nothing.
     pub everything: bool,
 }
 
 impl NameRules {
-    /// Whether a package is answered for.
+    /// Whether the repository answers for a package.
     pub fn allows(&self, name: &str) -> bool {
         self.everything || (self.include.is_match(name) && !self.exclude.is_match(name))
     }
 
-    /// Whether a package would be answered for if nothing were excluded.
+    /// Whether the repository would answer for a package if nothing were excluded.
     pub fn includes(&self, name: &str) -> bool {
         self.everything || self.include.is_match(name)
     }
 
-    /// Whether every package is.
+    /// Whether the repository answers for every package.
     pub fn allows_all(&self) -> bool {
         self.everything
     }
 }
 
-/// What a repository is called and where it is, and who may do what there.
+/// The names and addresses of a repository, and its access rules.
 #[derive(Debug)]
 pub struct Identity {
     /// Key in the configuration.
@@ -44,8 +44,8 @@ pub struct Identity {
     pub hosts: Vec<String>,
     /// Whether it answers at its own address, and not only through virtual repositories.
     pub direct: bool,
-    /// Who may do what.
+    /// The access rules.
     pub access: AccessRules,
-    /// Which packages it answers for.
+    /// The packages that it answers for.
     pub names: NameRules,
 }

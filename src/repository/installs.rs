@@ -1,7 +1,8 @@
 //! Installers of Hex, rebar3, Elixir and Erlang: `installs/…` and `builds/…`, the same below every base.
 //!
-//! They belong to no repository: one upstream serves the whole server, anonymously, and whoever may connect may read
-//! them, as Mix sends no credential. A file is served only if a list names it, and only with the checksum of that list.
+//! They belong to no repository: one upstream serves them for the whole server, anonymously. Everyone who may connect
+//! may read them, because Mix sends no credentials. A file is served only if it is in a list, and only with the
+//! checksum in that list.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,27 +27,28 @@ use crate::store::index::Tree;
 use crate::trust::PublicKey;
 use crate::upstream::Upstream;
 
-/// Who was given a list gets the signature and the files of the same snapshot for this long: Mix asks for them at once.
+/// How long a client that got a list also gets the signature and the files of this snapshot: Mix requests them
+/// immediately.
 const TOGETHER: Duration = Duration::from_secs(60);
 
 /// How many clients are remembered for that.
 const CLIENTS: u64 = 10_000;
 
-/// A list older than this is asked for again when it does not name, or names wrongly, what somebody wants.
+/// If a list is older than this and has no entry, or a wrong one, for a requested file, it is fetched again.
 const NEWER_AFTER: Duration = Duration::from_secs(1);
 
-/// How installers are fetched and kept.
+/// The settings for installers.
 #[derive(Debug)]
 pub struct InstallsOptions {
     /// The upstream's base URL.
     pub url: String,
     /// How long a list counts as fresh.
     pub ttl: Duration,
-    /// Whether the upstream is asked.
+    /// How the upstream is used.
     pub network: UpstreamMode,
-    /// Keys of which one signs the lists.
+    /// The keys that may sign the lists.
     pub public_keys: Vec<PublicKey>,
-    /// How long "it does not exist" and "what came is no good" are remembered.
+    /// How long a missing or unusable answer is remembered.
     pub missing_ttl: Duration,
     /// How long a fetch may take until its answer begins.
     pub deadline: Duration,
@@ -63,7 +65,7 @@ pub struct Installs {
     deadline: Duration,
 }
 
-/// A list that is here, and the files of it that are here, each by the list's checksum and its own.
+/// A stored list and its stored files, each with its checksum in the list and its own digest.
 pub type CarriedFiles = (CarriedList, Vec<(ListedChecksum, Sha256)>);
 
 /// What a purge has removed.
@@ -71,18 +73,18 @@ pub type CarriedFiles = (CarriedList, Vec<(ListedChecksum, Sha256)>);
 pub struct PurgedInstalls {
     /// Lists, each with its signature.
     pub lists: usize,
-    /// Files that lists name.
+    /// Files from the lists.
     pub files: usize,
 }
 
-/// A file that may be served, and what is known of it before its bytes are.
+/// What is known about a file without its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileHead {
-    /// Its ETag's digest; `None` for one that is listed by another checksum and was never fetched.
+    /// The digest for its ETag; `None` for a file that is listed by another checksum and was never fetched.
     pub digest: Option<Sha256>,
-    /// Its length, where it is stored.
+    /// Its length, if it is stored.
     pub length: Option<u64>,
-    /// How long others may keep it.
+    /// How long clients may cache it.
     pub keep: CacheLifetime,
 }
 
@@ -94,7 +96,7 @@ impl Installs {
             rules: FreshnessRules {
                 ttl: options.ttl,
                 stale_while_revalidate: Duration::ZERO,
-                // An old list still installs, none does not.
+                // Clients can still install from an old list, but not without one.
                 max_stale: Duration::MAX,
                 network: options.network,
             },
@@ -118,7 +120,7 @@ impl Installs {
         }
     }
 
-    /// What is at a path, for a client at this address. Cancel safe.
+    /// The content of a path, for a client at this address. Cancel safe.
     pub async fn get(
         &self,
         path: &InstallsPath,
@@ -133,7 +135,7 @@ impl Installs {
         Ok(served.map(|proven| (proven, CacheLifetime::For(self.ttl))))
     }
 
-    /// What is known of a file before its bytes are asked for: starts no fill. Cancel safe.
+    /// What is known about a file without its bytes: starts no fetch. Cancel safe.
     pub async fn file_head(
         &self,
         file: &InstallFile,
@@ -150,12 +152,12 @@ impl Installs {
         Ok(served.map(|_| FileHead { digest, length, keep }))
     }
 
-    /// The upstream, for its state.
+    /// The upstream, for status reports.
     pub fn upstream(&self) -> &dyn Upstream {
         self.lists.upstream()
     }
 
-    /// Forgets all lists and all files that a list has named.
+    /// Removes all lists, and all files that were ever listed, from the cache.
     pub async fn purge(self: &Arc<Self>) -> Result<PurgedInstalls, CacheError> {
         self.given.invalidate_all();
         let installs = Arc::clone(self);
@@ -169,7 +171,7 @@ impl Installs {
             purged.lists += 1;
             named.extend(list.checksums(&snapshot.list).map(expected));
         })?;
-        // What a list has named before and names no more has a record: only installers are known by such a checksum.
+        // A file that is no longer in a list still has a record: only installers are recorded by such a checksum.
         let keys = self.shared.store.index.keys(Tree::Inner, "").unwrap_or_default();
         named.extend(keys.iter().filter_map(|key| Sha512::from_hex(key).ok()).map(ExpectedFile::Sha512));
         for expected in named {
@@ -178,13 +180,13 @@ impl Installs {
         Ok(purged)
     }
 
-    /// Reads every stored list again, and says of each whether it is sound; with `repair` the others are removed. The
-    /// files are blobs like others. Blocks.
+    /// Reads every stored list again, and reports to `seen` whether it is undamaged; with `repair` damaged ones are
+    /// removed. The files are checked with all other blobs. Blocks.
     pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(&List, bool)) -> Result<(), CacheError> {
         self.lists.scrub(repair, seen)
     }
 
-    /// Every list that is here, with the files of it that are here, each by the list's checksum and its own. Blocks.
+    /// Every stored list with its stored files, each with its checksum in the list and its own digest. Blocks.
     pub fn carried(&self) -> Result<Vec<CarriedFiles>, CacheError> {
         let mut all = Vec::new();
         for carried in self.lists.all()? {
@@ -198,18 +200,18 @@ impl Installs {
         Ok(all)
     }
 
-    /// Proves a list that came from another server, and says what it lists.
+    /// Verifies a list from another server, and returns its entries.
     pub fn open(&self, list: &List, file: Bytes) -> Result<Vec<ListedChecksum>, CacheError> {
         let carried = self.lists.open(list, file)?;
         Ok(list.checksums(&carried.text).collect())
     }
 
-    /// Takes in a list that came from another server; `false` where there was no room. Blocks.
+    /// Stores a list from another server; `false` if there was no room. Blocks.
     pub fn take_in(&self, list: &List, file: Bytes) -> Result<bool, CacheError> {
         Ok(self.lists.take_in(list, file)?.is_none())
     }
 
-    /// Notes that a stored file has the checksum of a list. Blocks.
+    /// Records that a stored file has the checksum of a list entry. Blocks.
     pub fn note(&self, listed: ListedChecksum, digest: &Sha256) -> Result<(), CacheError> {
         self.files.note(&expected(listed), digest)
     }
@@ -244,7 +246,7 @@ impl Installs {
         Ok(served.map(|_| text(&signature)))
     }
 
-    /// The snapshot that this client has seen of a list a moment ago.
+    /// The snapshot of a list that this client got a moment ago.
     fn given_to(&self, client: IpAddr, list: &List) -> Option<Arc<ListSnapshot>> {
         let (at, snapshot) = self.given.get(&(client, list.clone()))?;
         self.shared.clock.now().is_within(TOGETHER, at).then_some(snapshot)
@@ -276,7 +278,7 @@ impl Installs {
         })
     }
 
-    /// What a list says of a file: the one that this client was given, else the present one, else the newest.
+    /// The entry of a file: in the list that this client got, else in the cached list, else in the newest one.
     async fn listed(
         &self,
         file: &InstallFile,

@@ -1,8 +1,9 @@
-//! The signing keys of the server, and what is seen under those that do not sign.
+//! The signing keys of the server, and the resources signed with keys other than the active one.
 //!
-//! Clients hold one key for a repository, so keys are changed at two addresses: what the active key signs is at the usual
-//! one, and below `/keys/ID` the same is signed with the key ID until it leaves the configuration. Repositories know
-//! nothing of it: what they seal with the active key is sealed again, on demand, and remembered.
+//! A client has one key for a repository. To change the key, there are two addresses: the usual one serves resources
+//! signed with the active key, and `/keys/ID` serves the same resources signed with the key ID, until this key is
+//! removed from the configuration. Repositories are not concerned: resources that they have signed with the active key
+//! are signed again on demand, and cached.
 
 use std::sync::Arc;
 
@@ -14,14 +15,14 @@ use crate::hex::checksum::Sha256;
 use crate::shutdown;
 use crate::trust::{Fingerprint, PublicKey, SignedResource, Signer};
 
-/// Memory for what was sealed again.
+/// Size of the resources that were signed again, in bytes.
 const MEMORY: u64 = 32 * 1024 * 1024;
 
 /// The keys by id, the active one first.
 #[derive(Debug)]
 pub struct KeyRing {
     keys: Vec<(String, Arc<Signer>)>,
-    /// By the key, and the digest of what the active key has sealed.
+    /// By key, and by the digest of the resource that the active key has signed.
     sealed: Cache<(Fingerprint, Sha256), SignedResource>,
 }
 
@@ -34,7 +35,7 @@ pub struct RingKey {
 }
 
 impl KeyRing {
-    /// A ring of `keys`, the active one first; an empty one where no repository is signed here.
+    /// A ring of `keys`, the active one first; empty if this server signs for no repository.
     pub fn new(keys: Vec<(String, Arc<Signer>)>) -> Self {
         let sealed = Cache::builder()
             .max_capacity(MEMORY)
@@ -52,12 +53,12 @@ impl KeyRing {
 }
 
 impl RingKey {
-    /// What clients verify with.
+    /// The key with which clients verify.
     pub fn public_key(&self) -> &PublicKey {
         self.signer.public_key()
     }
 
-    /// What the active key has sealed, sealed with this one. Cancel safe.
+    /// Signs a resource with this key that the active key has signed. Cancel safe.
     pub async fn sealed(&self, resource: SignedResource) -> Result<SignedResource, RepoError> {
         if self.signer.fingerprint() == self.active.fingerprint() {
             return Ok(resource);
@@ -68,7 +69,7 @@ impl RingKey {
         }
         let key = self.clone();
         let sealed = shutdown::blocking(move || {
-            // Whoever asks meanwhile waits for this one.
+            // Concurrent callers wait for this one.
             let again = || key.signer.seal_again(&resource, key.active.public_key()).map_err(CacheError::internal);
             key.sealed.try_get_with(memo, again)
         });

@@ -1,10 +1,11 @@
-//! Resources that are made for each request: one that says the same as the one before is that one, with its signature.
+//! Remembers the last payload of resources that are built for each request: if the new one is equal, the old one is
+//! used, with its signature.
 
 use std::hash::Hash;
 
 use crate::cache::payload::Payload;
 
-/// How many are kept.
+/// How many payloads are remembered.
 const KEPT: u64 = 64;
 
 /// The last payload of each resource.
@@ -12,12 +13,12 @@ const KEPT: u64 = 64;
 pub(super) struct LastMade<K: Eq + Hash + Send + Sync + 'static>(moka::sync::Cache<K, Payload>);
 
 impl<K: Eq + Hash + Send + Sync + 'static> LastMade<K> {
-    /// None yet.
+    /// Starts empty.
     pub(super) fn new() -> Self {
         Self(moka::sync::Cache::new(KEPT))
     }
 
-    /// Keeps what is made now, unless the last one says the same; what is kept.
+    /// Stores a new payload, unless it equals the last one; returns the stored one.
     pub(super) fn keep(&self, key: K, made: Payload) -> Payload {
         match self.0.get(&key).filter(|last| last.digest() == made.digest()) {
             Some(last) => last,

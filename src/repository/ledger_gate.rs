@@ -1,5 +1,5 @@
-//! What a remote repository says to indexes that arrive: the checksum ledger, reports of what upstream took away, and
-//! which records its own signature leaves out.
+//! The gate of a remote repository: compares each new index with the checksum ledger, reports what the upstream has
+//! removed, and selects the records for payloads with our signature.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -43,25 +43,26 @@ pub(super) struct LedgerGate {
     pub(super) docs: Arc<DocsCache>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
-    /// Whether a view answers its names from nowhere else: then what it has once had stays claimed.
+    /// Whether a view has the repository as a private member: then it keeps the claim to every name that it has had.
     pub(super) is_private: bool,
-    /// Who is told of what has changed.
+    /// Notifies others of changes.
     pub(super) changes: Arc<Changes>,
-    /// Signs what goes out under our signature.
+    /// Signs the payloads that are served with our signature.
     pub(super) sealer: Option<Sealer>,
-    /// Every release that is refused now, for views of the whole repository. Read from the ledger at first need.
+    /// Every release that is refused now, for views of the whole repository. Read from the ledger when it is first
+    /// needed.
     pub(super) refused: RwLock<KnownRefusals>,
 }
 
-/// The refusals of a repository as the ledger has them, and how often they have changed: a list that was read before a
-/// change is not kept after it.
+/// The refused releases in the ledger, and how often they have changed: a list that was read before a change is not
+/// stored after it.
 #[derive(Debug, Default)]
 pub(super) struct KnownRefusals {
     changes: u64,
     list: Option<RefusedReleases>,
 }
 
-/// What a fill is to bring, by what the ledger says.
+/// The checksums that a file must have according to the ledger.
 pub(super) fn expected(demand: FileRequirement) -> ExpectedFile {
     match demand {
         FileRequirement::Outer(outer) => ExpectedFile::Outer(outer),
@@ -81,10 +82,10 @@ impl LedgerGate {
         let recorded = self.state.record(self.key.as_str(), index, &remarks, self.rule, now).await;
         let (findings, written) = recorded.map_err(failed)?;
         if let Err(error) = written {
-            // A full disk takes no answer away: what the index is compared with is what was written before.
+            // A full disk must not prevent an answer: the index was compared with what had been written before.
             tracing::error!(
                 repository = %self.key, package = &*index.name, error = &error as &dyn std::error::Error,
-                "the checksum ledger was not written"
+                "the checksum ledger could not be written"
             );
         }
         self.claim([&*index.name]).await;
@@ -95,7 +96,7 @@ impl LedgerGate {
             self.say(Action::ChecksumRefused, "checksum_refused", &index.name, version).await;
         }
         for version in &findings.restored {
-            tracing::info!(repository = %self.key, package = %index.name, version, "upstream took back a refused checksum");
+            tracing::info!(repository = %self.key, package = %index.name, version, "upstream restored the published checksum");
         }
         if [&findings.newly_refused, &findings.changed, &findings.restored].iter().any(|list| !list.is_empty()) {
             let mut known = self.refused.write();
@@ -108,24 +109,24 @@ impl LedgerGate {
         Ok(Admission { refused: refused.collect(), demands: demands.collect() })
     }
 
-    /// Claims names where they are private. What cannot be written is claimed until the end of the process.
+    /// Claims names if they are private. If a claim cannot be written, it lasts until the process ends.
     async fn claim<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
         if !self.is_private {
             return;
         }
         if let Err(error) = self.state.claim(self.key.as_str(), names, self.clock.now()).await {
             let error = &error as &dyn std::error::Error;
-            tracing::error!(repository = %self.key, error, "names that are claimed were not written");
+            tracing::error!(repository = %self.key, error, "claimed names could not be written");
         }
     }
 
-    /// Claims all that a list of names has.
+    /// Claims all names in a list.
     async fn claim_listed(&self, payload: &[u8]) {
         if !self.is_private {
             return;
         }
         let payload = payload.to_vec();
-        // Some milliseconds for a large list.
+        // This takes some milliseconds for a large list.
         let split = shutdown::blocking(move || {
             let names = Bulk::split(&payload).map(|bulk| bulk.entries.into_keys().map(Box::from).collect());
             names.unwrap_or_default()
@@ -146,11 +147,11 @@ impl LedgerGate {
         self.audit(action, subject, detail).await;
     }
 
-    /// An audit line that cannot be written stands in the log instead.
+    /// Writes an audit entry. If this fails, the entry is only in the log.
     async fn audit(&self, action: Action, subject: (&str, Option<&str>, Option<&str>), detail: &str) {
         if let Err(error) = self.state.audit(self.clock.now(), action, subject, detail).await {
             let error = &error as &dyn std::error::Error;
-            tracing::error!(repository = %self.key, error, "the audit log was not written");
+            tracing::error!(repository = %self.key, error, "the audit log could not be written");
         }
     }
 
@@ -177,7 +178,7 @@ impl LedgerGate {
         Ok(refused)
     }
 
-    /// Removes tarballs and docs of releases that upstream has removed, where that is the rule.
+    /// Removes the tarballs and docs of releases that the upstream has removed, if this is configured.
     async fn purge(&self, index: &PackageIndex, versions: &[&str]) -> Result<(), Internal> {
         if self.on_delete != OnRemoved::Purge {
             return Ok(());
@@ -221,7 +222,7 @@ impl LedgerGate {
             }
             UpstreamLoss::Removed { .. } => (Action::PackageRemoved, format!("upstream removed {resource}")),
             UpstreamLoss::Releases { versions, .. } => {
-                (Action::ReleasesRemoved, format!("upstream's index of {resource} lost {}", versions.join(", ")))
+                (Action::ReleasesRemoved, format!("upstream removed releases from {resource}: {}", versions.join(", ")))
             }
             UpstreamLoss::RolledBack { detail } => (Action::RolledBack, detail.clone()),
         };

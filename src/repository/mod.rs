@@ -1,7 +1,7 @@
-//! Repositories: what is asked for, answered by their rules.
+//! Repositories: they answer requests for registry resources and files by their rules.
 //!
-//! The edge finds a repository in a [`Catalog`] by the base of the request, gets a grant from its access rules, and
-//! asks. What comes back carries the story of the cache with it.
+//! The HTTP layer finds a repository in a [`Catalog`] by the base of the request, gets a grant from its access rules,
+//! and requests the content. The answer includes the cache status.
 
 pub mod catalog;
 pub mod changes;
@@ -53,21 +53,21 @@ pub use crate::cache::ready_resource::SignedBy;
 pub use crate::cache::status::StaleReason;
 pub use crate::cache::{CacheStatus, Served};
 
-/// What a request brings along.
+/// The context of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestContext {
-    /// When the first byte of the answer is due.
+    /// When the first byte of the answer has to be sent.
     pub deadline: Instant,
-    /// Where it comes from.
+    /// The client's address.
     pub client: Option<IpAddr>,
 }
 
-/// How long others may keep an answer.
+/// How long clients may cache an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheLifetime {
-    /// This long, then ask again.
+    /// For this time; then they have to ask again.
     For(Duration),
-    /// Not without asking.
+    /// They have to ask each time whether it has changed.
     Revalidate,
     /// It never changes.
     Immutable,

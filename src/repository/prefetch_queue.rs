@@ -1,6 +1,6 @@
-//! What clients have asked remote repositories for, on its way to whoever brings what that depends on.
+//! The queue of packages that clients have requested, for the prefetcher, which fetches their dependencies.
 //!
-//! Telling it never waits and never fails a request: what there is no room for is counted and forgotten.
+//! Adding to the queue never waits, and never fails a request: if there is no room, the entry is counted and dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::hex::name::{PackageName, RepoName};
 use crate::hex::version::ReleaseVersion;
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
 
-/// What was told is not told again for so long: the dependencies of a package seldom change, and the releases that a
-/// client asks for have each other as dependencies.
+/// An entry is not added again within this time: the dependencies of a package seldom change, and the releases that a
+/// client requests depend on each other.
 const AGAIN: Duration = Duration::from_secs(3600);
 
-/// Something that was asked for.
+/// A request of a client.
 #[derive(Clone, Debug)]
 pub struct PrefetchRequest {
-    /// Of whom.
+    /// The repository.
     pub repository: Arc<RemoteRepository>,
-    /// Which package.
+    /// The package.
     pub package: PackageName,
-    /// The release whose tarball it was; `None`: it was the package's index.
+    /// The release whose tarball was requested; `None`: the package's index was.
     pub version: Option<ReleaseVersion>,
 }
 
@@ -37,7 +37,7 @@ impl PrefetchRequest {
     }
 }
 
-/// Where it is told. Clones are one.
+/// The sending side of the queue. Clones share the queue.
 #[derive(Clone, Debug)]
 pub struct PrefetchQueue {
     sender: mpsc::Sender<PrefetchRequest>,
@@ -47,13 +47,13 @@ pub struct PrefetchQueue {
 }
 
 impl PrefetchQueue {
-    /// A place to tell, and what hears it.
+    /// Creates a queue: its sending and its receiving side.
     pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> (Self, mpsc::Receiver<PrefetchRequest>) {
         let (sender, receiver) = mpsc::channel(limits::ASKED);
         (Self { sender, told: moka::sync::Cache::new(limits::ASKED_KNOWN), clock, metrics }, receiver)
     }
 
-    /// Tells what was asked for, unless that was told lately. Returns at once.
+    /// Adds a request, unless it was added recently. Returns at once.
     pub(super) fn tell(&self, asked: PrefetchRequest) {
         if !self.is_first(&asked) {
             return;
@@ -64,7 +64,7 @@ impl PrefetchQueue {
         }
     }
 
-    /// Whether this was not told lately. From now on it was.
+    /// Whether this request was not added recently; marks it as added.
     pub fn is_first(&self, asked: &PrefetchRequest) -> bool {
         let (key, now) = (asked.key(), self.clock.now());
         let lately = self.told.get(&key).is_some_and(|at| now.is_within(AGAIN, at));
@@ -74,12 +74,12 @@ impl PrefetchQueue {
         !lately
     }
 
-    /// It came to nothing: the next who asks for it tells it again.
+    /// Removes the mark after a failure: the next request of this kind is added again.
     pub fn forget(&self, asked: &PrefetchRequest) {
         self.told.invalidate(&asked.key());
     }
 
-    /// Counts what came of it.
+    /// Counts the outcome of a request.
     pub fn count(&self, asked: &PrefetchRequest, outcome: &'static str) {
         let labels = ReasonLabels { repository: asked.repository.key().as_str().into(), reason: outcome };
         self.metrics.warmed.get_or_create(&labels).inc();

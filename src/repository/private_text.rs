@@ -1,41 +1,41 @@
-//! Whether a text that a caller has typed names something private: what is told to a public upstream is told to everybody.
+//! Checks whether a text from a client contains a private name. Such a text must not be sent to a public upstream.
 //!
-//! A text is compared with names as people write them: in any case, with any characters between the parts, quoted, within a
+//! Names are recognized as people write them: in any case, with any characters between the parts, in quotes, within a
 //! longer text, with wildcards.
 
 use super::{NameRules, Repository, RequestContext};
 use crate::hex::index::names_entries;
 use crate::hex::resource::RegistryResource;
 
-/// A shorter name is looked for as a whole word: else every text would have it.
+/// Shorter names only match whole words: otherwise they would be in nearly every text.
 const SHORTEST_PART: usize = 4;
 
-/// Words that are joined to find names of several parts; a text of more of them is taken to name anything.
+/// How many words are joined to find names of several parts; a text with more words is assumed to contain any name.
 const MOST_WORDS: usize = 24;
 
-/// What ends the literal beginning of a pattern.
+/// The characters that end the literal beginning of a pattern.
 const WILD: [char; 5] = ['*', '?', '[', '{', '\\'];
 
-/// The longest text that is sent upstream.
+/// Maximum length of a text that is sent upstream.
 const LONGEST: usize = 128;
 
-/// A text, taken apart.
+/// A text, prepared for the comparison with names.
 #[derive(Clone, Debug)]
 pub struct TypedText {
-    /// In lower case, each run of other characters than letters and digits one underscore, one at both ends.
+    /// In lower case; each run of characters other than letters and digits is one underscore, with one at both ends.
     words: String,
-    /// Words that follow each other, joined.
+    /// Consecutive words, joined.
     runs: Vec<String>,
-    /// Its letters and digits alone.
+    /// Its letters and digits only.
     letters: String,
-    /// Words with asterisks, as they were typed, in lower case.
+    /// Words with asterisks, as they were written, in lower case.
     wildcards: Vec<String>,
-    /// Whether it has more, or other characters, than can be compared.
+    /// Whether it is too long to be compared, or has characters that cannot be compared.
     is_opaque: bool,
 }
 
 impl TypedText {
-    /// Takes a text apart.
+    /// Prepares a text for the comparison with names.
     pub fn of(text: &str) -> Self {
         let lower = text.to_ascii_lowercase();
         let words: Vec<&str> =
@@ -53,14 +53,15 @@ impl TypedText {
         Self { words: format!("_{}_", words.join("_")), runs, letters: words.concat(), wildcards, is_opaque }
     }
 
-    /// Whether it can be sent to a public upstream at all: short, and of the characters that searches are made of. What
-    /// could be read as a name in some other way (another script, an encoding within an encoding) is not.
+    /// Whether it may be sent to a public upstream at all: it has to be short, and may only have the characters of
+    /// usual searches. Other characters could hide a name (another script, nested encodings).
     pub fn may_be_sent(&self) -> bool {
         !self.is_opaque
     }
 
-    /// Whether it names this package: as a word or several, within a longer one, with other words' ends or none between its
-    /// parts, or by its beginning, where that has more than one part; or fits it with its wildcards.
+    /// Whether it contains this package name: as one or several words, within a longer word, with any or no characters
+    /// between its parts. The beginning of a name is enough if it has more than one part, and so is a matching
+    /// wildcard.
     pub fn names(&self, package: &str) -> bool {
         let parts: Vec<&str> = package.split('_').filter(|part| !part.is_empty()).collect();
         let name = parts.join("_");
@@ -73,20 +74,20 @@ impl TypedText {
             || self.wildcards.iter().any(|wildcard| fits(wildcard, package))
     }
 
-    /// Whether it has these letters and digits, in this order, with nothing but other characters between them.
+    /// Whether it contains these letters and digits in this order, with only other characters between them.
     fn has_letters(&self, text: &str) -> bool {
         let letters: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
         letters.len() >= SHORTEST_PART && self.letters.contains(&letters)
     }
 
-    /// Whether it names something that these patterns match, or might match with more behind or before it.
+    /// Whether it contains a name that these patterns match, or could match with more text before or behind it.
     pub fn names_any_of(&self, rules: &NameRules, patterns: &[String]) -> bool {
         if patterns.is_empty() {
             return false;
         }
         let more = |part: &str| [part.to_owned(), format!("{part}_x"), format!("x_{part}")];
         let matches = |part: &str| more(part).iter().any(|name| rules.allows(name));
-        // Within a word, too: from each character to the end of each word.
+        // Also within a word: from each character to the end of each word.
         let within = |run: &String| run.char_indices().any(|(at, _)| run.get(at..).is_some_and(matches));
         let start = |pattern: &String| pattern.split(WILD).next().unwrap_or_default().to_owned();
         let has_start = |pattern: &String| self.has_letters(&start(pattern));
@@ -108,13 +109,13 @@ impl TypedText {
     }
 }
 
-/// What searches are made of: words, versions, dates, `key:value`, quotes, wildcards.
+/// The characters of usual searches: words, versions, dates, `key:value`, quotes, wildcards.
 fn is_plain(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b" _-.:*\"',/+@#".contains(&byte);
     text.len() <= LONGEST && text.bytes().all(plain)
 }
 
-/// Whether a name fits a text in which an asterisk stands for anything.
+/// Whether a name matches a text in which an asterisk stands for anything.
 fn fits(wildcard: &str, name: &str) -> bool {
     let mut pieces = wildcard.split('*');
     let Some(mut rest) = name.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
@@ -123,13 +124,13 @@ fn fits(wildcard: &str, name: &str) -> bool {
         let Some((_, behind)) = rest.split_once(piece) else { return false };
         (rest, last) = (behind, piece);
     }
-    // The end has to fit, too; another place of the last piece may.
+    // The last piece has to match the end, even if it also occurs before.
     last.is_empty() || name.ends_with(last)
 }
 
 impl Repository {
-    /// Whether a text names something that is private here: a package of a local repository or of a private remote one, or
-    /// what members of a virtual one claim or its `reserve` names. What cannot be found out now counts as named.
+    /// Whether a text contains a private name of this repository: a package of a local or private remote one, or a name
+    /// that members of a virtual one claim or its `reserve` matches. If this cannot be determined, it is assumed.
     pub(in crate::repository) async fn is_named_privately(&self, text: &TypedText, context: RequestContext) -> bool {
         match self {
             Self::Remote(remote) => remote.is_named_privately(text, context).await,
@@ -196,7 +197,7 @@ mod tests {
             assert!(!TypedText::of(text).names("acme_secret"), "{text:?}");
             assert!(TypedText::of(text).may_be_sent(), "{text:?}");
         }
-        // A short one is a word of its own.
+        // A short name has to be a word of its own.
         assert!(TypedText::of("the ui kit").names("ui") && TypedText::of("UI").names("ui"));
         assert!(!TypedText::of("build").names("ui"));
         assert!(!TypedText::of(&"x ".repeat(65)).may_be_sent() && !TypedText::of("b\u{fc}cher").may_be_sent());

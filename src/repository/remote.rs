@@ -1,4 +1,4 @@
-//! A remote repository: an upstream, seen through a cache that verifies.
+//! A remote repository: an upstream behind a cache that verifies everything.
 
 mod added_advisories;
 mod advisory_feed;
@@ -63,55 +63,55 @@ use crate::upstream::Upstream;
 use added_advisories::Advised;
 use policy::TouchTimes;
 
-/// Everything that makes a remote repository what it is.
+/// The settings of a remote repository.
 #[derive(Debug)]
 pub struct RemoteOptions {
-    /// What it is called, and who may read it.
+    /// Its names and its access rules.
     pub identity: Identity,
     /// The upstream's base URL.
     pub url: String,
-    /// Keys of which one must have signed.
+    /// The keys that may sign its resources.
     pub public_keys: Vec<PublicKey>,
-    /// Whose signature its resources carry at its own addresses.
+    /// Whose signature its resources have at its own addresses.
     pub signature: SignedBy,
-    /// Signs with our key: needed where `signature` is ours, and where this repository is to be an organization of one
-    /// that is signed by us, whose clients verify both with one key.
+    /// Signs with our key. Needed if `signature` is ours, or if this repository is an organization of one that is
+    /// signed by us, because clients verify both with the same key.
     pub sealer: Option<Sealer>,
     /// Freshness of registry resources.
     pub rules: FreshnessRules,
-    /// How long a miss is remembered.
+    /// How long a missing or unusable answer is remembered.
     pub missing_ttl: Duration,
     /// How long docs count as fresh.
     pub docs_ttl: Duration,
-    /// From request to first byte.
+    /// Maximum time from a request to the first byte.
     pub deadline: Duration,
     /// Whether checksums may change.
     pub checksum_changes: ChangeRule,
-    /// What upstream removes.
+    /// What happens to content that the upstream has removed.
     pub on_delete: OnRemoved,
-    /// The upstream's HTTP API, where it has one: its base URL, and how it is reached.
+    /// The upstream's HTTP API, if it has one: its base URL, and how it is reached.
     pub api: Option<(String, Arc<dyn Upstream>)>,
-    /// Whose rules hold releases back.
+    /// The policy that holds releases back.
     pub policy: Option<PolicyOptions>,
-    /// Advisories that are added to those of its index, where it is signed by us.
+    /// Advisories that are added to its index, if it is signed by us.
     pub advisories: Option<AdvisoryFeed>,
-    /// What of its releases is read before anybody asks.
+    /// What is read of its releases before clients request them.
     pub metadata: MetadataMode,
-    /// Whether all its tarballs are to be here.
+    /// Whether all its tarballs are mirrored.
     pub mirrored: bool,
-    /// Whether its names are private: of a private member of a virtual repository, or of one that is no member and not open
-    /// to everybody. The names that it has once had stay claimed, and no public upstream hears them.
+    /// Whether its names are private: it is a private member of a virtual repository, or no member and not open to
+    /// everyone. It keeps its claim to every name that it has had, and public upstreams never learn these names.
     pub is_private: bool,
-    /// Where it is told what clients ask for, if that is wanted.
+    /// The queue of client requests for the prefetcher, if it is enabled.
     pub asked: Option<PrefetchQueue>,
 }
 
-/// What of releases is read before anybody asks, where a policy looks at it.
+/// What is read of releases before clients request them, if a policy needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetadataMode {
     /// Their indexes.
     Lazy,
-    /// What their tarballs state as licences, too.
+    /// Also the licences in their tarballs.
     Full,
 }
 
@@ -131,15 +131,15 @@ pub struct RemoteRepository {
     changes: Arc<Changes>,
     enforcer: Option<Arc<Enforcer>>,
     touched: TouchTimes,
-    /// Resources with more advisories than the upstream's.
+    /// Resources with added advisories.
     advised: Advised,
-    /// The policy as it was published last.
+    /// The policy as it was last published.
     published: LastMade<RegistryResource>,
-    /// Lists for callers who may read some names, by what they were cut from and the patterns.
+    /// Lists for callers who may read only some names, by the digest of the complete list and the patterns.
     limited: moka::sync::Cache<(Sha256, BTreeSet<String>), Payload>,
 }
 
-/// What a purge removed.
+/// What a purge has removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
     /// Registry resources.
@@ -150,7 +150,7 @@ pub struct Purged {
     pub docs: usize,
 }
 
-/// Lists that are kept for callers who may read some names.
+/// How many lists are cached for callers who may read only some names.
 const LIMITED: u64 = 16;
 
 /// Whether a caller may read this package.
@@ -159,8 +159,8 @@ fn check_right(grant: &ReadGrant, name: &PackageName) -> Result<(), RepoError> {
 }
 
 impl RemoteRepository {
-    /// A repository whose caches are empty in memory. `owner` is a number that no other repository object has; the
-    /// first public key is what `/public_key` answers where upstream's signature is served. `None` without any key.
+    /// A repository with nothing in memory. `owner` is unique among all repository objects. If the upstream's signature
+    /// is served, `/public_key` answers with the first public key. `None` without any key.
     pub fn new(
         options: RemoteOptions,
         owner: EntryOwner,
@@ -246,7 +246,7 @@ impl RemoteRepository {
         })
     }
 
-    /// What it is called, and who may do what.
+    /// Its names and its access rules.
     pub fn identity(&self) -> &Identity {
         &self.options.identity
     }
@@ -256,12 +256,12 @@ impl RemoteRepository {
         &self.options.identity.key
     }
 
-    /// Whose signature its resources carry at its own addresses.
+    /// Whose signature its resources have at its own addresses.
     pub fn signature(&self) -> SignedBy {
         self.options.signature
     }
 
-    /// The key that clients verify with where they want this signature.
+    /// The key with which clients verify this signature.
     pub fn public_key(&self, signed_by: SignedBy) -> &PublicKey {
         match (&self.options.sealer, signed_by) {
             (Some(sealer), SignedBy::Own) => sealer.public_key(),
@@ -269,7 +269,7 @@ impl RemoteRepository {
         }
     }
 
-    /// The upstream, for its state.
+    /// The upstream, for status reports.
     pub fn upstream(&self) -> &dyn Upstream {
         &*self.upstream
     }
@@ -290,7 +290,7 @@ impl RemoteRepository {
             }
             _ => {}
         }
-        // Only here: what a virtual repository shows of it is not what its rules are about.
+        // Not for virtual repositories above this one: the rules of the policy do not concern them.
         if signed_by == SignedBy::Own
             && let Some(published) = self.published_policy(resource).await?
         {
@@ -300,7 +300,7 @@ impl RemoteRepository {
         self.sent(resource, Scope::Whole, served).await
     }
 
-    /// What is sent of a resource; signed where it was not.
+    /// The answer with a resource, which is signed unless that was done before.
     async fn sent(
         &self,
         resource: &RegistryResource,
@@ -315,7 +315,7 @@ impl RemoteRepository {
         Ok(served.map(|content| content.answer(signed)))
     }
 
-    /// What is sent of a resource that is here, with what its policy holds and without what an added dump says: for mirrors.
+    /// The signed form of a stored resource with what its policy holds, and without added advisories: for mirrors.
     pub async fn signed_unheld(
         &self,
         resource: &RegistryResource,
@@ -326,7 +326,7 @@ impl RemoteRepository {
         Ok(self.sent(resource, Scope::Whole, content).await?.value.signed)
     }
 
-    /// A list with those names that a caller may read, signed by us: what is passed through cannot be cut to measure.
+    /// A list with the names that a caller may read, signed by us: a list that is passed through cannot be shortened.
     async fn limited(
         self: &Arc<Self>,
         grant: &ReadGrant,
@@ -357,7 +357,7 @@ impl RemoteRepository {
         self.sent(resource, Scope::Passing, served.map(|_| (limited, keep).into())).await
     }
 
-    /// A resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
+    /// A resource independent of the caller, for virtual repositories, which apply the rights of their callers.
     pub(super) async fn whole(
         self: &Arc<Self>,
         resource: &RegistryResource,
@@ -367,7 +367,7 @@ impl RemoteRepository {
         Ok(self.content(resource, signed_by, context).await?.map(|content| (content.payload, content.keep)))
     }
 
-    /// The same with what is known of releases that the policy hides.
+    /// A resource together with the releases that the policy hides.
     pub(super) async fn content(
         self: &Arc<Self>,
         resource: &RegistryResource,
@@ -389,7 +389,7 @@ impl RemoteRepository {
         Ok(served)
     }
 
-    /// Tells what a client has asked for; what this server asks for by itself is no reason to ask for more.
+    /// Tells the prefetcher what a client has requested. Requests of this server itself are not reported.
     pub(super) fn tell_asked(
         self: &Arc<Self>,
         context: RequestContext,
@@ -402,7 +402,7 @@ impl RemoteRepository {
         }
     }
 
-    /// The same with what a policy holds back: of what it says nothing is shown, but who has which names.
+    /// A resource including releases held by policy. It is used to find out who has which names, and never shown.
     pub(super) async fn unheld(
         &self,
         resource: &RegistryResource,
@@ -421,7 +421,8 @@ impl RemoteRepository {
         Ok(served.map(|_| (payload, keep)))
     }
 
-    /// A resource by the rules of freshness. Where nobody is asked, what is missing has a name.
+    /// A resource by the rules of freshness. If the repository is offline, the error has the name of the missing
+    /// resource.
     async fn resource(
         &self,
         resource: &RegistryResource,
@@ -431,7 +432,7 @@ impl RemoteRepository {
             && !self.options.is_private
             && self.directory.has_policy(name)
         {
-            // It is this server's, and none of a public upstream's business.
+            // The policy belongs to this server, so a public upstream must not learn its name.
             return Err(RepoError::NotFound);
         }
         let error = match self.registry.get(resource, deadline).await {
@@ -439,7 +440,7 @@ impl RemoteRepository {
             Err(error) => self.failure(error, resource),
         };
         Err(match (error, resource) {
-            // The signed list is as good as an answer: others may have the package then.
+            // The signed list proves that the package does not exist here: other members may have it.
             (RepoError::Offline { what, .. }, RegistryResource::Package(name)) => {
                 let unlisted = matches!(self.lists(name, deadline).await, Ok(false));
                 RepoError::Offline { what, kind: if unlisted { NotHere::Unlisted } else { NotHere::Listed } }
@@ -448,12 +449,12 @@ impl RemoteRepository {
         })
     }
 
-    /// Why a resource is not answered.
+    /// The error for a resource that could not be obtained.
     fn failure(&self, error: CacheError, resource: &RegistryResource) -> RepoError {
         RepoError::of(error, NotHere::Listed, format_args!("{resource} of {}", self.options.identity.key))
     }
 
-    /// Whether the upstream's list of names has a package: whoever looks for one this way tells nobody which.
+    /// Whether the upstream's list of names has a package. This way the upstream does not learn the name.
     pub async fn lists(&self, package: &PackageName, deadline: Instant) -> Result<bool, RepoError> {
         let served = self.registry.get(&RegistryResource::Names, deadline).await?;
         self.is_listed(&served.value, package).await
@@ -466,13 +467,13 @@ impl RemoteRepository {
             .await
     }
 
-    /// Forgets what is cached of a package, of one release, or of everything.
+    /// Removes a package, one release, or everything from the cache.
     pub async fn purge(
         self: &Arc<Self>,
         package: Option<&PackageName>,
         release: Option<&ArtifactName>,
     ) -> Result<Purged, CacheError> {
-        // The ledger knows releases whose index is gone or has changed.
+        // The ledger also has releases whose index is gone or has changed.
         let version = release.map(|release| release.version.as_str());
         let seen =
             self.state.checksums(self.options.identity.key.as_str(), package.map(PackageName::as_str), version).await;
@@ -507,8 +508,8 @@ impl RemoteRepository {
         Ok(purged)
     }
 
-    /// Proves every stored resource of this repository again, what upstream signed and what was signed here, and says of
-    /// each whether it is sound; with `repair` the others are removed. Blocks.
+    /// Verifies every stored resource of this repository again, those that the upstream signed and those that were
+    /// signed here, and reports to `seen` whether it is undamaged; with `repair` damaged ones are removed. Blocks.
     pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(String, bool)) -> Result<(), CacheError> {
         self.registry.scrub(repair, seen)?;
         let Identity { key, name, .. } = self.identity();
@@ -527,7 +528,7 @@ impl RemoteRepository {
         if self.options.identity.names.allows(name.as_str()) { Ok(()) } else { Err(RepoError::NotFound) }
     }
 
-    /// How long others may keep a tarball: for ever once it can no longer change.
+    /// How long clients may cache a tarball: for ever once it can no longer change.
     fn keep(&self, index: &PackageIndex, release: &Release) -> CacheLifetime {
         match self.options.checksum_changes {
             ChangeRule::Allow => CacheLifetime::Revalidate,
@@ -535,7 +536,7 @@ impl RemoteRepository {
             ChangeRule::Window => {
                 let now = self.shared.clock.now();
                 let past = |born: Option<Timestamp>, window| born.is_some_and(|born| now.since(born) > window);
-                // A package is as old as any of its releases: most need no look at the others.
+                // A package is at least as old as any of its releases, so usually this release suffices.
                 if past(release.published_at, PACKAGE_WINDOW) {
                     return CacheLifetime::Immutable;
                 }
@@ -568,10 +569,10 @@ impl RemoteRepository {
     }
 }
 
-/// An API's answers count as fresh at least this long: hex.pm lets others keep them so long, and counts requests.
+/// An API's answers count as fresh at least this long: hex.pm lets clients cache them so long, and limits requests.
 const API_TTL: Duration = Duration::from_secs(60);
 
-/// What a tarball has to be, by an index alone: for files that nobody is served yet.
+/// The checksums that a tarball must have according to an index alone, for files that are not served yet.
 fn expected_of(release: &Release) -> Option<ExpectedFile> {
     release.outer.map(ExpectedFile::Outer).or(release.inner.map(ExpectedFile::Inner))
 }

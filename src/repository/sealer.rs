@@ -1,7 +1,7 @@
-//! Signing of what repositories send: the one place where a payload gets a signature of ours.
+//! Signs the resources that repositories send. This is the only place where a payload gets our signature.
 //!
-//! Stages hand payloads on. The last one, which sends, asks the [`Sealer`] of its repository, whose [`Seal`] is a stack:
-//! [`Memoised`] keeps what was signed on disk, [`LocalKey`] signs.
+//! Stages pass payloads on. The last one, which sends the resource, uses the [`Sealer`] of its repository. Its [`Seal`]
+//! is a stack: [`Memoised`] stores signed resources on disk, [`LocalKey`] signs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,23 +22,23 @@ use crate::store::slots::{Area, Slot};
 use crate::telemetry::metrics::RepositoryLabels;
 use crate::trust::{ENCODER_ID, Origin, PublicKey, SignedResource, Signer, verify};
 
-/// Which form of a resource is signed: each has a place of its own where signed resources are kept.
+/// Which form of a resource is signed. Signed resources are stored separately for each form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope<'a> {
-    /// What the repository shows to those who may see all of it.
+    /// What the repository shows to callers who may see all of it.
     Whole,
-    /// What those see who share this scope.
+    /// What callers with this scope see.
     Part(&'a str),
-    /// What is not kept on disk.
+    /// What is not stored on disk.
     Passing,
 }
 
-/// Makes signed resources of payloads.
+/// Turns payloads into signed resources.
 pub trait Seal: Send + Sync + fmt::Debug {
     /// The key that clients verify with.
     fn public_key(&self) -> &PublicKey;
 
-    /// Signs a payload that says of itself that it is `origin`. Does not block: what does goes to the blocking pool.
+    /// Signs a payload whose content is that of `origin`. Blocking work is done on the blocking pool.
     fn seal<'a>(
         &'a self,
         origin: Origin<'a>,
@@ -47,7 +47,7 @@ pub trait Seal: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'a, Result<SignedResource, CacheError>>;
 }
 
-/// Signs with a key that is in this process.
+/// Signs with a key in this process.
 #[derive(Debug)]
 pub struct LocalKey {
     signer: Arc<Signer>,
@@ -80,27 +80,27 @@ impl Seal for LocalKey {
     }
 }
 
-/// Keeps on disk what another `Seal` has made: a signature is made once for a payload, a key, an encoder and a place.
+/// Stores the results of another `Seal` on disk: for each payload, key, encoder and slot only one signature is made.
 #[derive(Debug)]
 pub struct Memoised<S> {
     inner: S,
     shared: SharedCaches,
-    /// The repository whose resources they are.
+    /// The repository that the resources belong to.
     key: RepoName,
 }
 
 impl<S: Seal> Memoised<S> {
-    /// Keeps what `inner` makes for the repository with this key.
+    /// Stores the results of `inner` for the repository with this key.
     pub fn new(inner: S, shared: SharedCaches, key: RepoName) -> Self {
         Self { inner, shared, key }
     }
 
-    /// Where a form of a resource is kept.
+    /// The slot for this form of a resource.
     fn slot(&self, resource: &RegistryResource, scope: Scope<'_>) -> Result<Option<Slot>, CacheError> {
         let folder = match scope {
             Scope::Passing => return Ok(None),
             Scope::Whole => self.key.to_string(),
-            // A key has no `+`, so no other repository's folder is called so.
+            // Keys contain no `+`, so no other repository has a folder of this name.
             Scope::Part(scope) => {
                 let scope = Sha256::of(scope.as_bytes()).to_string();
                 format!("{}+{}", self.key, scope.get(..16).unwrap_or(&scope))
@@ -148,7 +148,7 @@ impl<S: Seal> Seal for Memoised<S> {
     }
 }
 
-/// A place on disk, and everything that what is kept there has to depend on.
+/// A slot on disk, and the digest of everything that its content depends on.
 #[derive(Debug)]
 struct Memo {
     slot: Slot,
@@ -156,7 +156,7 @@ struct Memo {
 }
 
 impl Memo {
-    /// What is kept of the same payload, key and encoder, where it is sound. Blocks.
+    /// The stored resource for the same payload, key and encoder, if it is undamaged. Blocks.
     fn find(&self, store: &Store, origin: &Origin<'_>, key: &PublicKey, payload: &Bytes) -> Option<SignedResource> {
         let record: SealedRecord = record::get(&*store.index, &self.slot.record_key())?;
         if record.derived_from != self.derived_from {
@@ -170,19 +170,19 @@ impl Memo {
         Some(verify(envelope, std::slice::from_ref(key), origin).ok()?.pass_through())
     }
 
-    /// Blocks.
+    /// Stores a signed resource. Blocks.
     fn keep(self, store: &Store, sealed: &SignedResource) {
         let Self { slot, derived_from } = self;
         let record = SealedRecord { derived_from };
         let written = store.slots.write(&slot, sealed.body());
         if !written.is_ok_and(|()| record::put(&*store.index, &slot.record_key(), &record).is_ok()) {
-            // A memo that is not kept costs one signature after a restart.
-            tracing::debug!(%slot, "a signed resource was not kept on disk");
+            // If this fails, it is signed again after a restart.
+            tracing::debug!(%slot, "a signed resource could not be stored on disk");
         }
     }
 }
 
-/// Everything that sealed bytes depend on.
+/// Digest of everything that signed bytes depend on.
 fn derived_from(key: &PublicKey, payload: &[u8]) -> String {
     let mut hasher = Hasher::new();
     for part in [key.fingerprint().as_str().as_bytes(), ENCODER_ID.as_bytes(), payload] {
@@ -192,7 +192,7 @@ fn derived_from(key: &PublicKey, payload: &[u8]) -> String {
     hasher.finish().to_string()
 }
 
-/// Signs what one repository sends. Cheap to clone.
+/// Signs the resources that one repository sends. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sealer {
     seal: Arc<dyn Seal>,
@@ -202,7 +202,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Signs with the key of `signer` what the repository `key`, whose name inside payloads is `name`, sends.
+    /// Creates the sealer of the repository `key`, whose name inside payloads is `name`, with the key of `signer`.
     pub fn new(signer: Arc<Signer>, shared: SharedCaches, key: RepoName, name: RepoName) -> Self {
         let seal = Memoised::new(LocalKey::new(signer, shared.clone()), shared.clone(), key);
         Self { seal: Arc::new(seal), shared, repository: name }
@@ -213,7 +213,7 @@ impl Sealer {
         self.seal.public_key()
     }
 
-    /// What is sent of a payload. At most one signature is made for it, whoever asks and how often.
+    /// The signed form of a payload. Only one signature is made for it, however many callers request it.
     pub async fn signed(
         &self,
         resource: &RegistryResource,
@@ -222,7 +222,7 @@ impl Sealer {
     ) -> Result<SignedResource, CacheError> {
         match payload.signed() {
             Some(signed) => Ok(signed),
-            // Boxed: it is done seldom, and each request would have room for it.
+            // Boxed because it is rare: otherwise each request would reserve memory for it.
             None => Box::pin(self.sign(resource, scope, payload)).await,
         }
     }
@@ -248,9 +248,10 @@ impl Sealer {
     }
 }
 
-/// Looks at each resource that was signed for the repository `key`, in every scope, and says of each whether it is sound:
-/// whole, and signed by the key that its record says. It may be of an older payload or of a key that is no longer
-/// configured: then it is not used, and replaced at the next signature. With `repair` what is not sound is removed. Blocks.
+/// Verifies every resource that was signed for the repository `key`, in every scope, and reports to `seen` whether it
+/// is undamaged: complete, and signed by the key in its record. It may belong to an older payload, or to a key that is
+/// no longer configured: then it is unused, and replaced by the next signature. With `repair` damaged ones are removed.
+/// Blocks.
 pub fn scrub(
     store: &Store,
     (key, name): (&RepoName, &RepoName),
@@ -260,7 +261,7 @@ pub fn scrub(
 ) -> Result<(), CacheError> {
     let (slots, _) = store.slots_found(Area::Sealed).map_err(CacheError::internal)?;
     for slot in slots {
-        // A part has its scope behind a `+`, which no key has.
+        // The folder of a part has its scope after a `+`, which keys do not contain.
         let folder = slot.repository();
         if folder.split_once('+').map_or(folder, |(key, _)| key) != key.as_str() {
             continue;
@@ -278,7 +279,7 @@ pub fn scrub(
 
 fn is_sound(store: &Store, key: Option<&PublicKey>, slot: &Slot, origin: &Origin<'_>) -> Result<bool, CacheError> {
     let content = store.slots.read(slot, limits::ENVELOPE as u64).map_err(CacheError::internal)?;
-    // Gone since it was listed.
+    // It was removed after it was listed.
     let Some(content) = content else { return Ok(true) };
     let Ok(envelope) = Envelope::open(content.bytes, origin.resource.max_payload()) else { return Ok(false) };
     let record: Option<SealedRecord> = record::get(&*store.index, &slot.record_key());

@@ -136,7 +136,7 @@ pub(crate) fn mix_builds_from_a_lock_file_after_a_prefetch_and_after_a_bundle_wa
     let more = Tree { dependencies: "{:bandit, \"~> 1.5\"}", locked: &[], compiled: &[] };
     let refused = Project::new(&mix, &stage, &more, None).mix(["deps.get"]).run();
     assert!(!refused.status.success(), "{}", refused.text);
-    for words in ["packages/bandit of hexpm is not here", "hexkeep prefetch --lock FILE", "hexkeep bundle import"] {
+    for words in ["packages/bandit of hexpm is not cached", "hexkeep prefetch --lock FILE", "hexkeep bundle import"] {
         assert!(refused.text.contains(words), "{words}:\n{}", refused.text);
     }
 }

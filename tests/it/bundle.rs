@@ -115,7 +115,7 @@ async fn what_a_bundle_brings_is_answered_without_any_upstream() {
             let (found, text) = get(&daemon, path).await;
             let text = String::from_utf8(text.to_vec()).unwrap();
             assert_eq!(found, status, "{story}: {path}: {text}");
-            let missing = format!("{} of hexpm is not here", path.trim_start_matches('/'));
+            let missing = format!("{} of hexpm is not cached", path.trim_start_matches('/'));
             assert!(text.contains(&missing), "{story}: {path}: {text}");
             assert!(text.contains("hexkeep bundle create") && text.contains("hexkeep prefetch"), "{story}: {text}");
         }
@@ -323,7 +323,7 @@ async fn through_a_virtual_repository() {
     assert_eq!(get(&daemon, "/names").await.0, 200);
     let (status, text) = get(&daemon, "/packages/nobody").await;
     assert_eq!(status, 404);
-    assert!(String::from_utf8_lossy(&text).contains("packages/nobody of upstream is not here"), "{text:?}");
+    assert!(String::from_utf8_lossy(&text).contains("packages/nobody of upstream is not cached"), "{text:?}");
     assert_eq!(daemon.stop().0, Some(0));
 
     // A local repository publishes; it imports nothing.

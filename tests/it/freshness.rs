@@ -264,7 +264,7 @@ async fn offline_never_asks_and_serves_any_age() {
         let answer = hub.get(path).await;
         assert_eq!(answer.status, 502, "{path}");
         assert!(
-            answer.text().contains("is not here, and nobody is asked (network: offline)"),
+            answer.text().contains("is not cached, and the upstream is not contacted (network: offline)"),
             "{path}: {}",
             answer.text()
         );

@@ -475,7 +475,11 @@ async fn a_server_whose_remotes_are_offline_asks_nobody() {
     assert_eq!(hub.get(FILE).await.text(), "the archive");
     let missing = hub.get(REBAR).await;
     assert_eq!(missing.status, 502);
-    assert!(missing.text().contains(" is not here, and nobody is asked (network: offline)"), "{}", missing.text());
+    assert!(
+        missing.text().contains(" is not cached, and the upstream is not contacted (network: offline)"),
+        "{}",
+        missing.text()
+    );
     assert!(missing.text().contains("hexkeep bundle create --installers"), "{}", missing.text());
     eventually("nothing is under way", async || hub.metric("hexkeep_fills").await == 0.0).await;
     assert_eq!(hub.upstream.calls().len(), before);

@@ -13,7 +13,7 @@ use super::support::hub::{Hub, Wishes};
 use super::support::local::package;
 
 const SENTENCE: &str =
-    "the files of `acme` have releases that the database does not know: run `hexkeep reindex acme` first";
+    "the files of `acme` contain releases that are missing in the database: run `hexkeep reindex acme` first";
 
 const DATABASE: [&str; 3] = ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"];
 

@@ -180,7 +180,7 @@ async fn what_fails_is_said_and_the_lists_stay_until_it_is_here() {
     let said = mirror(&site, &[]);
     assert_eq!(said.code, 1, "{said:?}");
     assert!(
-        said.stderr.contains("hexkeep: tarballs/jason-2.0.0.tar: what the upstream sent does not verify"),
+        said.stderr.contains("hexkeep: tarballs/jason-2.0.0.tar: the upstream's answer failed verification"),
         "{said:?}"
     );
     assert!(said.stderr.contains("not there upstream: tarballs/plug-2.0.0.tar\n"), "{said:?}");

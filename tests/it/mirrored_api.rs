@@ -385,13 +385,16 @@ async fn an_offline_repository_asks_nobody() {
     // What is missing has a name, and a way to it where there is one.
     assert_eq!(get(&hub, "/api/packages/nobody").await.status, 404, "the list of names says so");
     for (path, sentence) in [
-        ("/api/packages/other", "packages/other of hexpm is not here, and nobody is asked (network: offline). Where"),
-        ("/api/packages/other/releases/1.0.0", "packages/other of hexpm is not here"),
+        (
+            "/api/packages/other",
+            "packages/other of hexpm is not cached, and the upstream is not contacted (network: offline). With",
+        ),
+        ("/api/packages/other/releases/1.0.0", "packages/other of hexpm is not cached"),
         (
             "/api/packages/plug/owners",
-            "what the API of hexpm says of packages/plug/owners is not here, and nobody is asked (network: offline); only",
+            "the API answer of hexpm for packages/plug/owners is not cached, and the upstream is not contacted (network: offline); only",
         ),
-        ("/api/users/wilma", "what the API of hexpm says of users/wilma is not here"),
+        ("/api/users/wilma", "the API answer of hexpm for users/wilma is not cached"),
     ] {
         let answer = get(&hub, path).await;
         assert_eq!(answer.status, 502, "{path}: {}", answer.text());

@@ -1,4 +1,4 @@
-//! Every subscriber hears every change once, in one order.
+//! Tests that every subscriber gets every change once, in the same order.
 
 use std::sync::{Arc, Weak};
 
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{Change, Changes, Event, Subscriber, Subscription};
 
-/// Writes down what it is told: who is told, and the change's number.
+/// A subscriber that records its own name and the number of each change.
 #[derive(Debug)]
 struct Ear {
     name: &'static str,
@@ -19,7 +19,7 @@ impl Subscriber for Ear {
     }
 }
 
-/// Changes, and what subscribers of them have heard.
+/// Changes, and what their subscribers have received.
 #[derive(Default)]
 struct Room {
     changes: Arc<Changes>,

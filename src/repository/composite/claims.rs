@@ -1,8 +1,8 @@
-//! Which names belong to private members. The same for everybody, whoever may read which member.
+//! Determines which names belong to private members of a virtual repository. The result does not depend on the caller.
 //!
-//! A private member claims every name that it has ever had (`state::claims`), and those that its list has. What neither
-//! has is public only as far as that is known: by a list that was confirmed, or by the last one of an upstream that does
-//! not answer at all.
+//! A private member claims every name that it has ever had (`state::claims`), and every name in its list. Another name
+//! counts as public only if that is certain: the member's list has to be confirmed by its upstream, or its upstream has
+//! to be unreachable and its last list recent enough.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::repository::private_text::TypedText;
 use crate::repository::{RepoError, Repository, RequestContext};
 use crate::state::claims::{ClaimedNames, ClaimsVersion};
 
-/// The names that members of a virtual repository claim.
+/// The names that the members of a virtual repository claim.
 #[derive(Debug)]
 pub(super) struct Claims {
     options: Arc<VirtualOptions>,
@@ -33,11 +33,11 @@ pub(super) struct Claims {
 enum Claimed {
     /// A public member claims nothing.
     Nothing,
-    /// A private one all that it has ever had.
+    /// A private member claims every name that it has ever had.
     Private(Private),
-    /// A virtual one what its own members claim.
+    /// A virtual member claims what its own members claim.
     Below(Arc<Claims>),
-    /// What a private one has had cannot be read: it claims any name that it may answer for.
+    /// The names of a private member cannot be read: it claims every name that it may answer for.
     Unknown(RepoError),
 }
 
@@ -45,8 +45,7 @@ enum Claimed {
 struct Private {
     ever: Arc<ClaimedNames>,
     version: ClaimsVersion,
-    /// What it lists, and how far that is confirmed. One that does not say what it lists claims any name that it may
-    /// answer for.
+    /// Its list, and how current that is. Without a list it claims every name that it may answer for.
     list: Result<(Arc<Listing>, Confirmation), RepoError>,
 }
 
@@ -61,16 +60,16 @@ impl Private {
 pub(super) enum Claimant {
     /// It claims the name, or has the package.
     Yes,
-    /// It does neither, or is public.
+    /// It does not claim the name and does not have the package, or it is public.
     No,
     /// It does not claim the name, and has not been asked for the package.
     Unasked,
-    /// It cannot say.
+    /// This could not be determined.
     Failed(RepoError),
 }
 
 impl Claimant {
-    /// Of what members say, what the repository says that they are the members of.
+    /// Combines the results of the members to that of their virtual repository.
     pub(super) fn any(members: impl IntoIterator<Item = Self>) -> Self {
         members.into_iter().fold(Self::No, |all, one| match (all, one) {
             (Self::Failed(error), _) | (_, Self::Failed(error)) => Self::Failed(error),
@@ -80,7 +79,7 @@ impl Claimant {
         })
     }
 
-    /// Whether it is, where that was found out.
+    /// Whether the name is claimed, if this could be determined.
     pub(super) fn known(&self) -> Result<bool, RepoError> {
         match self {
             Self::Yes => Ok(true),
@@ -93,13 +92,13 @@ impl Claimant {
 /// Whether a member is asked for a policy.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PolicyClaim<'a> {
-    /// It is not: it is public, or the name is another one's.
+    /// No: it is public, or the name belongs to another member.
     Never,
-    /// It need not be: it has had the policy, whether it has it still or not.
+    /// Not needed: it has had the policy, now or in the past.
     Had,
-    /// It is, and its list of names is confirmed so far.
+    /// Yes. Its list of names is this current.
     Ask(&'a Confirmation),
-    /// Its own members are.
+    /// This depends on its own members.
     Below(&'a Claims),
 }
 
@@ -108,7 +107,8 @@ fn may_have(member: &Member, name: &str) -> bool {
     member.names.allows(name) && member.repository.identity().names.allows(name)
 }
 
-/// Whether a member may claim a name: also one that its repository excludes, which nobody else is to answer by that.
+/// Whether a member may claim a name. This includes names that its repository excludes: other members may not answer
+/// for them either.
 pub(super) fn may_claim(member: &Member, name: &str) -> bool {
     member.names.allows(name) && member.repository.identity().names.includes(name)
 }
@@ -125,7 +125,7 @@ impl Claims {
             }
     }
 
-    /// Since when a member claims a name that it has had once and does not list any more.
+    /// Since when a member has claimed a name that it had once and no longer lists.
     pub(super) fn once_had(&self, member: usize, name: &str) -> Option<Timestamp> {
         match self.members.get(member)? {
             Claimed::Private(Private { ever, list: Ok((listing, _)), .. }) if !listing.has(name) => ever.since(name),
@@ -134,7 +134,7 @@ impl Claims {
         }
     }
 
-    /// What a member says of a name before it is asked for the package.
+    /// What the claims of a member say about a name, before the member is asked for the package.
     pub(super) fn says(&self, member: usize, name: &str) -> Claimant {
         let Some(of) = self.options.members.get(member).filter(|member| may_claim(member, name)) else {
             return Claimant::No;
@@ -142,7 +142,7 @@ impl Claims {
         match self.members.get(member) {
             None | Some(Claimed::Nothing) => Claimant::No,
             Some(Claimed::Private(private)) if private.has(name) => Claimant::Yes,
-            // It is not asked for what it does not answer for.
+            // A member is not asked for a name that it may not answer for.
             Some(_) if !may_have(of, name) => Claimant::No,
             Some(Claimed::Private(Private { list: Err(error), .. }) | Claimed::Unknown(error)) => {
                 Claimant::Failed(error.clone())
@@ -152,7 +152,8 @@ impl Claims {
         }
     }
 
-    /// What all of them say of a name, of which none has been asked for the package; a reserved one is claimed.
+    /// What the claims of all members say about a name, before any of them is asked for the package. A reserved name is
+    /// claimed.
     pub(super) fn on(&self, name: &str) -> Claimant {
         if !self.options.identity.names.allows(name) {
             return Claimant::No;
@@ -161,8 +162,9 @@ impl Claims {
         Claimant::any((0..self.members.len()).map(|member| self.says(member, name)).chain([reserved]))
     }
 
-    /// Whether a member is asked for a policy, to find out whose it is. Its name is a package's, too: where members claim
-    /// that, nobody else hears it. Else those that have had the policy hear it, and nobody else.
+    /// Whether a member is asked for a policy, to find the member that has it. The name may also be that of a package:
+    /// if members claim the package, only those are asked. Otherwise, if members have had the policy, only those are
+    /// asked.
     pub(super) fn policy_claim(&self, member: usize, name: &PolicyName) -> PolicyClaim<'_> {
         let name = name.as_str();
         let mut all = 0..self.members.len();
@@ -176,12 +178,12 @@ impl Claims {
             Some(Claimed::Private(private)) if private.ever.has_policy(name) => PolicyClaim::Had,
             Some(Claimed::Private(Private { list: Ok((_, standing)), .. })) => PolicyClaim::Ask(standing),
             Some(Claimed::Below(claims)) => PolicyClaim::Below(claims),
-            // That the claims are known has been looked at.
+            // The callers have checked that the claims are known.
             Some(Claimed::Private(_) | Claimed::Nothing | Claimed::Unknown(_)) | None => PolicyClaim::Never,
         }
     }
 
-    /// Whether a member, or one of its members, has had a policy as a private one.
+    /// Whether a private member, or a private member of a virtual one, has had a policy.
     fn has_had_policy(&self, member: usize, name: &str) -> bool {
         match self.members.get(member) {
             Some(Claimed::Private(private)) => private.ever.has_policy(name),
@@ -190,7 +192,7 @@ impl Claims {
         }
     }
 
-    /// The claims of the members of a member that is virtual itself.
+    /// The claims of the members of a virtual member.
     pub(super) fn below(&self, member: usize) -> Option<&Self> {
         match self.members.get(member)? {
             Claimed::Below(claims) => Some(claims),
@@ -198,7 +200,7 @@ impl Claims {
         }
     }
 
-    /// How far the list of a private member is confirmed, where it has one.
+    /// How current the list of a private member is; `None` if it has no list.
     pub(super) fn standing(&self, member: usize) -> Option<&Confirmation> {
         match self.members.get(member)? {
             Claimed::Private(Private { list: Ok((_, standing)), .. }) => Some(standing),
@@ -206,7 +208,7 @@ impl Claims {
         }
     }
 
-    /// Whether they are known of every name.
+    /// Fails unless the claims are known for all names.
     fn are_known(&self) -> Result<(), RepoError> {
         self.members.iter().try_for_each(|claimed| match claimed {
             Claimed::Below(claims) => claims.are_known(),
@@ -216,13 +218,13 @@ impl Claims {
         })
     }
 
-    /// Whether anybody does, or the name is reserved.
+    /// Whether any member claims the name, or the name is reserved.
     pub(super) fn any(&self, name: &str) -> bool {
         self.options.identity.names.allows(name)
             && (self.options.rules.reserve.allows(name) || (0..self.members.len()).any(|member| self.by(member, name)))
     }
 
-    /// Whether a text names anything that is claimed or reserved. What a member does not say may be what it names.
+    /// Whether a text contains a claimed or reserved name. If the names of a member are unknown, this is assumed.
     pub(super) fn are_named_in(&self, text: &TypedText) -> bool {
         let rules = &self.options.rules;
         text.names_any_of(&rules.reserve, &rules.reserve_patterns)
@@ -237,7 +239,7 @@ impl Claims {
             })
     }
 
-    /// The names that members list and claim, as far as the view shows them.
+    /// The names that members list and claim, if the view may show them.
     pub(super) fn seen(&self, view: &View) -> BTreeSet<Box<str>> {
         let mut names = BTreeSet::new();
         for (at, claimed) in self.members.iter().enumerate() {
@@ -255,7 +257,7 @@ impl Claims {
         names
     }
 
-    /// Of the names in them: claims of the same digests are the same, whatever else was published of those packages.
+    /// Digests of the claimed names: claims with equal digests are equal, whatever has changed within the packages.
     pub(super) fn digests(&self, digests: &mut Vec<Sha256>) {
         for member in &self.members {
             match member {
@@ -273,7 +275,7 @@ impl Claims {
         }
     }
 
-    /// The names of which it may be that they are claimed in one and not in the other.
+    /// Collects the names that may be claimed before and not now, or the other way round.
     pub(super) fn changed(before: &Self, now: &Self, names: &mut BTreeSet<Box<str>>) {
         let nothing = Listing::empty();
         for pair in before.members.iter().zip(&now.members) {
@@ -291,25 +293,26 @@ impl Claims {
 }
 
 impl VirtualRepository {
-    /// The claims of all members, which are known of every name. A private member that does not say what it has lets
-    /// nobody answer anything: what is not claimed now might be the name that it cannot tell.
+    /// The claims of all members for all names. Fails if the names of a private member are unknown: any name could be
+    /// one of them, so no member may answer.
     pub(super) async fn claims(&self, context: RequestContext) -> Result<Arc<Claims>, RepoError> {
         let claims = self.heard(None, false, context).await;
         claims.are_known()?;
         Ok(claims)
     }
 
-    /// The same, where this name alone matters: a private member that may not answer for it is not waited for to the end.
+    /// The claims as far as they matter for one name. A private member that may not answer for it gets only half of the
+    /// time.
     pub(super) async fn claims_on(&self, name: &PackageName, context: RequestContext) -> Arc<Claims> {
         self.heard(Some(name), false, context).await
     }
 
-    /// Whether a text names anything that is private or reserved here.
+    /// Whether a text contains a private or reserved name of this repository.
     pub(in crate::repository) async fn is_named_privately(&self, text: &TypedText, context: RequestContext) -> bool {
         self.heard(None, false, context).await.are_named_in(text)
     }
 
-    /// What members say of their names. Seen through a private member, all of them are private.
+    /// Collects the claims of all members. All members of a private virtual member count as private.
     fn heard<'a>(
         &'a self,
         name: Option<&'a PackageName>,
@@ -318,7 +321,7 @@ impl VirtualRepository {
     ) -> BoxFuture<'a, Arc<Claims>> {
         Box::pin(async move {
             let members = self.members().iter().enumerate().map(async |(at, member)| {
-                // One that does not matter is not waited for to the end.
+                // A member that does not matter gets only half of the time.
                 let matters = name.is_none_or(|name| may_have(member, name.as_str()));
                 let context = if matters { context } else { RequestContext { deadline: halfway(context), ..context } };
                 let name = name.filter(|_| matters);
@@ -333,13 +336,13 @@ impl VirtualRepository {
         })
     }
 
-    /// What a private member has had, and what it lists.
+    /// The names that a private member has ever had, and those that it lists.
     async fn had(&self, at: usize, member: &Member, name: Option<&PackageName>, context: RequestContext) -> Claimed {
         let ever = match self.state.claimed(member.repository.key().as_str()).await {
             Ok(names) => names,
             Err(error) => return Claimed::Unknown(error.into()),
         };
-        // Of a name that is claimed, nothing is decided by a list.
+        // A claimed name needs no list.
         let is_claimed = name.is_some_and(|name| ever.has(name.as_str()));
         let list = match &member.repository {
             Repository::Remote(remote) if !is_claimed => {
@@ -358,12 +361,12 @@ impl VirtualRepository {
             RepoError::NotFound => self.no_names(member),
             error => error,
         });
-        // After the list, whose names are claimed before it is answered.
+        // Read after the list, because the names in a list are claimed before the list is returned.
         let version = ever.version();
         Claimed::Private(Private { ever, version, list })
     }
 
-    /// A member has no list of its packages. Callers are not told which one.
+    /// The error for a member without a list of its packages. Clients do not learn which member it is.
     pub(super) fn no_names(&self, member: &Member) -> RepoError {
         let member = member.repository.key();
         tracing::warn!(repository = %self.key(), %member, "a member has no list of its packages");
@@ -371,13 +374,13 @@ impl VirtualRepository {
     }
 }
 
-/// When half of the time that is left is over.
+/// The time at which half of the remaining time is over.
 fn halfway(context: RequestContext) -> Instant {
     let now = Instant::now();
     now + context.deadline.saturating_duration_since(now) / 2
 }
 
-/// Whether a private member has a package that its list does not have; nothing of it is shown.
+/// Whether a private member has a package that is not in its list. The package itself is not shown.
 pub(super) async fn has_unlisted(
     repository: &Repository,
     name: &PackageName,

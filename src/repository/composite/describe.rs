@@ -1,4 +1,5 @@
-//! What the API shows of a virtual repository's packages: from whom each is, and what the signed index says of it.
+//! Describes packages of a virtual repository for the API: the member of each release, and the content of the signed
+//! index.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,29 +18,30 @@ use crate::repository::remote::{
 };
 use crate::repository::{RemoteRepository, RepoError, Repository, RequestContext};
 
-/// A package as a caller is shown it.
+/// A package as it is shown to a caller.
 #[derive(Debug)]
 pub(in crate::repository) struct ShownPackage {
-    /// From whom it is, each with the caller's right to read it, in order of priority. None of them is virtual.
+    /// The repositories that it comes from, by priority, each with the caller's right to read it. None of them is
+    /// virtual.
     pub(in crate::repository) sources: Vec<(Repository, ReadGrant)>,
-    /// For each version that may be had, its source's place.
+    /// For each available version: the index of its repository in `sources`.
     pub(in crate::repository) versions: BTreeMap<Box<str>, usize>,
-    /// What the index says, as it is signed here.
+    /// The content of the index that this repository signs.
     pub(in crate::repository) described: DescribedPackage,
 }
 
 impl ShownPackage {
-    /// Whose a version is.
+    /// The repository of a version.
     pub(in crate::repository) fn source(&self, version: &str) -> Option<&(Repository, ReadGrant)> {
         self.sources.get(*self.versions.get(version)?)
     }
 }
 
-/// What a search has found at a member.
+/// The search results of a member.
 pub(in crate::repository) type SearchHit = (Arc<RemoteRepository>, UpstreamAnswer<Vec<FoundName>>);
 
 impl VirtualRepository {
-    /// A package as a caller is shown it.
+    /// A package as it is shown to a caller.
     pub(in crate::repository) async fn shown(
         self: &Arc<Self>,
         grant: &ReadGrant,
@@ -60,7 +62,7 @@ impl VirtualRepository {
         Ok(ShownPackage { sources, versions, described })
     }
 
-    /// From whom a package is that was merged for this caller, and each version of it.
+    /// The repositories of a package that was merged for this caller, and the repository of each version.
     #[expect(clippy::type_complexity, reason = "the fields of what is shown")]
     fn homes<'a>(
         self: &'a Arc<Self>,
@@ -94,7 +96,7 @@ impl VirtualRepository {
         })
     }
 
-    /// The remote repositories that a caller may read here, in order of priority.
+    /// The remote repositories that a caller may read here, by priority.
     pub(in crate::repository) fn remotes(&self, grant: &ReadGrant) -> Vec<(Arc<RemoteRepository>, ReadGrant)> {
         let mut found = Vec::new();
         for (member, right) in self.members().iter().zip(grant.members()) {
@@ -108,8 +110,8 @@ impl VirtualRepository {
         found
     }
 
-    /// What the remote members find that a caller may read, without what is not theirs here. One that cannot search now
-    /// finds nothing.
+    /// Searches the remote members that a caller may read; names that belong to other members are removed. A member
+    /// whose search fails is skipped.
     pub(in crate::repository) fn search<'a>(
         self: &'a Arc<Self>,
         grant: &'a ReadGrant,
@@ -119,7 +121,7 @@ impl VirtualRepository {
         Box::pin(async move {
             let view = self.view(grant)?;
             let claims = self.claims(context).await?;
-            // A private name that is looked for is no public API's to know.
+            // A private name must not be sent to a public API.
             let is_private = search.is_private || claims.are_named_in(&TypedText::of(&search.text));
             let search = &Search { is_private, ..search.clone() };
             let (mut all, mut taken) = (Vec::new(), BTreeSet::new());
@@ -160,7 +162,7 @@ impl VirtualRepository {
     }
 }
 
-/// Without what is somebody else's.
+/// Keeps only the results for which `is_theirs` returns true.
 fn only(
     told: UpstreamAnswer<Vec<FoundName>>,
     is_theirs: &mut impl FnMut(&str) -> bool,

@@ -1,5 +1,5 @@
-//! Evaluations that nobody waits for: what a policy has not looked at yet, and the lists of what it leaves, made to be there
-//! when somebody asks.
+//! Evaluates policies in the background: packages that a policy has not evaluated yet, and the filtered lists, so that
+//! they are ready when a client requests them.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::repository::enforcer::{Enforcer, Unevaluated, UnfilteredLists, Wait};
 use crate::repository::{CacheLifetime, RepoError, Repository, RequestContext, Served, SignedBy};
 
-/// What came of an evaluation.
+/// The result of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evaluated {
-    /// Whether an upstream was asked.
+    /// Whether a request was sent to an upstream.
     pub asked: bool,
-    /// Releases whose licences count and are not known.
+    /// Releases whose licences are needed for a decision and not known yet.
     pub unread: Vec<(ArtifactName, ExpectedFile)>,
 }
 
 impl VirtualRepository {
-    /// `names` and `versions` of a member that is not virtual, with what `policies` leave of them.
+    /// `names` and `versions` of a member that is not virtual, filtered by `policies`.
     pub(super) async fn left_by(
         &self,
         policies: &[&Arc<Enforcer>],
@@ -40,7 +40,7 @@ impl VirtualRepository {
                 (served, keep)
             }
             Repository::Local(_) | Repository::Virtual(_) => {
-                // In this order nothing is in `versions` that is not dated by `names`.
+                // Read in this order, so that every entry in `versions` has a date in `names`.
                 let versions = repository.whole(&RegistryResource::Versions, None, context).await?.value.0;
                 let served = repository.whole(&RegistryResource::Names, None, context).await?;
                 let keep = served.value.1;
@@ -58,7 +58,7 @@ impl VirtualRepository {
         Ok(served.map(|_| (whole.names, whole.versions, keep)))
     }
 
-    /// Makes what a view's policies leave of its members' lists.
+    /// Rebuilds the members' lists, filtered by a view's policies.
     pub(super) fn remake_lists<'a>(
         self: &'a Arc<Self>,
         view: &'a View,
@@ -94,7 +94,7 @@ impl VirtualRepository {
 }
 
 impl Repository {
-    /// The repositories of which its policy has to evaluate what nobody asks for; none of them is virtual.
+    /// The repositories whose packages its policy has to evaluate in the background; none of them is virtual.
     pub fn evaluated_beforehand(&self) -> Vec<Self> {
         let Some(enforcer) = self.enforcer() else { return Vec::new() };
         let mut found = Vec::new();
@@ -102,19 +102,19 @@ impl Repository {
             Self::Virtual(composed) => composed.judged_members(enforcer, &mut found),
             Self::Remote(_) | Self::Local(_) => found.extend(enforcer.rules(self.key()).map(|_| self.clone())),
         }
-        // Lists that are passed on are the upstream's, and those of a dry run are whole.
+        // Lists that are passed through come from the upstream, and a dry run does not filter lists.
         let has_lists = enforcer.is_enforced() && self.signature() == SignedBy::Own;
         found.retain(|source| has_lists || source.reads_licences(enforcer));
         found
     }
 
-    /// Whether licences of its releases are read before anybody downloads them.
+    /// Whether licences of its releases are read before the first download.
     fn reads_licences(&self, enforcer: &Enforcer) -> bool {
         let reads = self.as_remote().is_some_and(|remote| remote.reads_licences());
         reads && enforcer.asks_about_licences(self.key())
     }
 
-    /// What of `source` its policy has not evaluated.
+    /// The packages of `source` that its policy has not evaluated yet.
     pub async fn unevaluated(&self, source: &Self, deadline: Instant) -> Result<Vec<Unevaluated>, RepoError> {
         let Some(enforcer) = self.enforcer() else { return Ok(Vec::new()) };
         let context = RequestContext { deadline, client: None };
@@ -124,7 +124,8 @@ impl Repository {
         enforcer.due(source.key(), whole, source.reads_licences(enforcer)).await
     }
 
-    /// Evaluates a package of `source`. An upstream is asked only for what it has touched since it was asked last.
+    /// Evaluates a package of `source`. A request is sent to an upstream only if the package has changed since the last
+    /// one.
     pub async fn evaluate(&self, source: &Self, one: &Unevaluated, deadline: Instant) -> Result<Evaluated, RepoError> {
         let Some(enforcer) = self.enforcer() else { return Ok(Evaluated::default()) };
         let (package, context) = (&one.package, RequestContext { deadline, client: None });
@@ -157,7 +158,7 @@ impl Repository {
         Ok(Evaluated { asked, unread })
     }
 
-    /// Reads what the tarball of a release of `source` states as its licences; whether that could be read.
+    /// Reads the licences in the tarball of a release of `source`; returns whether this succeeded.
     pub async fn read_licences(
         &self,
         source: &Self,
@@ -170,7 +171,7 @@ impl Repository {
         }
     }
 
-    /// Makes the lists of what its policy leaves, for those who will ask.
+    /// Rebuilds the lists filtered by its policy, before clients request them.
     pub async fn remake_lists(&self, deadline: Instant) -> Result<(), RepoError> {
         match self {
             Self::Remote(remote) => remote.remake_lists(deadline).await.map(drop),

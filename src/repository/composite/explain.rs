@@ -1,4 +1,4 @@
-//! Why a repository answers a name as it does: for those who may see all of it.
+//! Explains why a repository answers as it does for a name. Only callers who may read all of it get an explanation.
 
 mod report;
 mod text;
@@ -28,11 +28,11 @@ use crate::repository::enforcer::PolicyStatements;
 use crate::repository::{RepoError, Repository};
 use crate::trust::VerifyError;
 
-/// What was found out about a name before members are looked at one by one.
+/// What is known about a name before each member is examined.
 struct NameFindings {
     answer: Result<ViewPackage, RepoError>,
     claimants: Claimants,
-    /// Which members hear the name; an error where a private one cannot say whether it claims it.
+    /// The members that are asked for the name; an error if it is unknown whether a private member claims it.
     hearing: Result<NameRouting, RepoError>,
 }
 
@@ -51,8 +51,8 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`RepoError::Withheld`] for callers who may not read all of the repository: it says which names there are and who has
-    /// them.
+    /// [`RepoError::Withheld`] for callers who may not read all of the repository: the explanation lists names and
+    /// their owners.
     pub async fn explain(&self, grant: &ReadGrant, question: ExplainQuestion<'_>) -> Result<Explanation, RepoError> {
         if grant.repository() != self.key() || !grant.is_whole() {
             return Err(RepoError::Withheld);
@@ -63,7 +63,7 @@ impl Repository {
         })
     }
 
-    /// The same of one that is not virtual.
+    /// Explains the answer of a repository that is not virtual.
     async fn explain_itself(&self, question: ExplainQuestion<'_>) -> Explanation {
         let key = self.key().to_string();
         let StatedPolicies { held, exempt } = policy_says(self, None, question).await.about(question);
@@ -102,8 +102,8 @@ impl Repository {
 }
 
 impl VirtualRepository {
-    /// The same of a virtual repository. Public members that the guard keeps out are looked up in their lists, and not
-    /// asked for the name.
+    /// Explains the answer of a virtual repository. Public members that are kept out are not asked for the name; their
+    /// lists are used instead.
     async fn explain(self: &Arc<Self>, question: ExplainQuestion<'_>) -> Explanation {
         let (name, context) = (question.name, question.context);
         let view = View::whole(self);
@@ -151,8 +151,8 @@ impl VirtualRepository {
         }
     }
 
-    /// Where the first member that has a package owns all of it: versions of which another one has a different release,
-    /// with the places of both.
+    /// With `merge: package` the first member that has a package owns all of it. These are the versions of which
+    /// another member has a different release, with the indexes of both members.
     async fn behind_with_others(
         &self,
         view: &View,
@@ -212,9 +212,9 @@ impl VirtualRepository {
         if let Some(outcome) = kept_out {
             let listed = self.listing(at, Kind::Names, view.below(at), question.context).await;
             let listed = match listed {
-                Ok(served) if served.value.0.has(name) => "lists it, and",
+                Ok(served) if served.value.0.has(name) => "lists it, but",
                 Ok(_) | Err(RepoError::NotFound) => "does not list it, and",
-                Err(_) => "cannot tell whether it lists it, and",
+                Err(_) => "has no list available, and",
             };
             return says(outcome, format!("{listed} {}", outcome.words(question)));
         }
@@ -251,7 +251,7 @@ impl VirtualRepository {
     }
 }
 
-/// Why a member does not hear the name, where it does not.
+/// Why a member is not asked for the name; `None` if it is asked.
 fn kept_out(at: usize, member: &Member, findings: &NameFindings) -> Option<MemberOutcome> {
     match &findings.hearing {
         Ok(hearing) if hearing.order.contains(&at) => None,
@@ -263,7 +263,7 @@ fn kept_out(at: usize, member: &Member, findings: &NameFindings) -> Option<Membe
     }
 }
 
-/// What policies say of a package.
+/// The statements of policies about a package.
 #[derive(Default)]
 struct StatedPolicies {
     held: Vec<HeldReport>,
@@ -276,7 +276,7 @@ impl StatedPolicies {
         self.exempt.extend(says.exempt.into_iter().map(HeldReport::from));
     }
 
-    /// What of it is about a question, ascending.
+    /// The statements about the versions in question, sorted by version.
     fn about(mut self, question: ExplainQuestion<'_>) -> Self {
         for list in [&mut self.held, &mut self.exempt] {
             list.retain(|one| question.is_about(&one.version));
@@ -286,7 +286,7 @@ impl StatedPolicies {
     }
 }
 
-/// What a repository's own policy says of a package.
+/// The statements of a repository's own policy about a package.
 async fn policy_says(repository: &Repository, below: Option<&View>, question: ExplainQuestion<'_>) -> StatedPolicies {
     let (name, context) = (question.name, question.context);
     let mut said = StatedPolicies::default();
@@ -304,7 +304,7 @@ async fn policy_says(repository: &Repository, below: Option<&View>, question: Ex
     said
 }
 
-/// The versions that a repository has of what is asked about, ascending; whoever asks.
+/// The versions in question that a repository has, sorted, independent of the caller.
 async fn versions(
     repository: &Repository,
     below: Option<&View>,
@@ -315,7 +315,7 @@ async fn versions(
     Ok(versions)
 }
 
-/// The same with the checksum of each.
+/// The versions in question that a repository has, with the checksum of each.
 async fn releases(
     repository: &Repository,
     below: Option<&View>,
@@ -327,7 +327,7 @@ async fn releases(
         let index = Index::decode(&resource, &whole.bytes()?)
             .map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))?;
         let releases = index.as_package().map(|package| package.releases.as_slice()).unwrap_or_default();
-        // Old registries have no checksum of the whole tarball; each has one of its parts.
+        // Old registries have only the inner checksum.
         let checksum = |release: &Release| release.outer.or(release.inner);
         let releases = releases.iter().map(|release| (release.version.to_string(), checksum(release)));
         Ok::<_, CacheError>(releases.collect::<BTreeMap<String, Option<Sha256>>>())

@@ -1,4 +1,4 @@
-//! What policies of a view hold, for those who tell of it beside the registry.
+//! The releases that the policies of a view hold, for APIs outside the registry.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::repository::hidden_releases::HiddenReleases;
 use crate::repository::{RepoError, RequestContext};
 
 impl VirtualRepository {
-    /// The releases of a package of the repository `key`, at whatever depth below this one, that the policy here holds.
+    /// The releases of a package that the policy here holds; `key` is a member at any depth below this repository.
     pub(in crate::repository) async fn held_below(
         &self,
         key: &RepoName,
@@ -32,7 +32,7 @@ impl VirtualRepository {
 }
 
 impl ViewPackage {
-    /// Whether policies hide a version from the view about which `is_asked`.
+    /// Whether policies hide a version from the view that `is_asked` accepts.
     pub(in crate::repository) fn hides(&self, is_asked: &dyn Fn(&str) -> bool) -> bool {
         let is_hidden = |version: &str| is_asked(version) && !self.merged.is_shown(version);
         self.verdicts.iter().flat_map(Verdict::left_out).any(is_hidden)

@@ -1,4 +1,4 @@
-//! `names` or `versions` of a member, package by package.
+//! The list `names` or `versions` of a member, split by package.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::hex::checksum::Sha256;
 use crate::hex::resource::RegistryResource;
 use crate::policy::merge::{self, Bulk};
 
-/// Which of the two.
+/// Which of the two lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// `names`
@@ -28,20 +28,20 @@ impl Kind {
     }
 }
 
-/// A member's `names` or `versions`, taken apart.
+/// A member's `names` or `versions`, split by package.
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// Of what it was made from: two of the same digest say the same.
+    /// Digest of the source: listings with equal digests are equal.
     pub(super) digest: Sha256,
-    /// Of its names alone: two of the same have the same packages.
+    /// Digest of the names alone: listings with equal digests have the same packages.
     pub(super) names_digest: Sha256,
     entries: BTreeMap<Box<str>, Bytes>,
-    /// The records that the schema does not know.
+    /// The records that the schema does not define.
     unknown: Vec<u8>,
 }
 
 impl Listing {
-    /// Takes a resource apart. Some milliseconds for hex.pm's: not for an async task.
+    /// Splits a list by package. This takes some milliseconds for hex.pm's, so it must not run in an async task.
     pub(super) fn of(list: &Payload) -> Result<Self, CacheError> {
         let payload = list.bytes()?;
         let bulk = Bulk::split(&payload).map_err(CacheError::untrusted)?;
@@ -51,7 +51,7 @@ impl Listing {
         Ok(Self { digest: *list.digest(), names_digest: digest_of(&entries), entries, unknown })
     }
 
-    /// One that lists nothing.
+    /// An empty list.
     pub(super) fn empty() -> Self {
         let entries = BTreeMap::new();
         Self { digest: Sha256::of(b""), names_digest: digest_of(&entries), entries, unknown: Vec::new() }
@@ -77,12 +77,12 @@ impl Listing {
 }
 
 fn digest_of(entries: &BTreeMap<Box<str>, Bytes>) -> Sha256 {
-    // No name has a line's end in it.
+    // Names do not contain line breaks.
     let names: Vec<&str> = entries.keys().map(AsRef::as_ref).collect();
     Sha256::of(names.join("\n").as_bytes())
 }
 
-/// The packages whose entries are not the same in both.
+/// Collects the packages whose entries differ.
 pub(super) fn changed(before: &Listing, now: &Listing, names: &mut BTreeSet<Box<str>>) {
     if before.digest == now.digest {
         return;

@@ -1,4 +1,4 @@
-//! The local repositories behind a virtual one, for the API, which knows more of them than the index does.
+//! The local repositories behind a virtual one, for the API, which shows more of them than the index.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ impl VirtualRepository {
         Ok(None)
     }
 
-    /// The local repositories that a caller may read, in order of priority, each with the rules for names that lead to
-    /// it.
+    /// The local repositories that a caller may read, in order of priority. Each comes with the name rules of all
+    /// repositories on the way to it.
     pub(in crate::repository) fn locals(
         &self,
         grant: &ReadGrant,

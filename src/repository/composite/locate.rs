@@ -1,4 +1,4 @@
-//! Where a release of a view lives: with the member from which the view's index has it, else with one that has had it.
+//! Finds the member that has a release: the member in the view's index, otherwise one that has had the release.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::repository::delivery::Located;
 use crate::repository::enforcer::Enforcer;
 use crate::repository::{RepoError, Repository, RequestContext, Served};
 
-/// The members of which a view's index of a package is made; nothing where it has no such package.
+/// The members that a view's index of a package is merged from; `None` if the view does not have the package.
 type Parts = Option<Vec<usize>>;
 
 impl VirtualRepository {
-    /// The release, judged where it lives by the policy of this repository, by those `above`, and by those below. Cancel
+    /// Finds the release, and evaluates it by the policy of this repository, those `above` and those below. Cancel
     /// safe.
     pub(in crate::repository) fn locate<'a>(
         self: &'a Arc<Self>,
@@ -38,7 +38,7 @@ impl VirtualRepository {
         })
     }
 
-    /// The policies that hold for what is seen here, the outermost first.
+    /// The policies that apply to this view, the outermost first.
     fn policies_with(&self, above: &[Arc<Enforcer>]) -> Vec<Arc<Enforcer>> {
         above.iter().chain(self.enforcer()).map(Arc::clone).collect()
     }
@@ -59,11 +59,11 @@ impl VirtualRepository {
         let merged = self.package(&view, &name.package, context).await?.value.merged;
         let mut at = owner(&merged);
         if let (None, [only]) = (at, merged.parts.as_slice()) {
-            // Whoever owns the whole package knows what else there is of it: a newer release, a kept one.
+            // The owner of the whole package may have more releases of it: newer ones, and removed ones that it keeps.
             at = Some(*only);
         }
         if at.is_none() {
-            // A lock file may name a release that is younger than our index: whoever has it looks for a newer one.
+            // A lock file may contain a release that is newer than our index: its member then fetches a newer index.
             for (repository, right) in merged.parts.iter().filter_map(|at| member(*at)) {
                 if repository.locate(right, name, policies, context).await.is_ok() {
                     break;
@@ -75,8 +75,9 @@ impl VirtualRepository {
         repository.locate(right, name, policies, context).await
     }
 
-    /// A release that a member has had, among those that may answer for its name; `may_keep`: also one that its repository
-    /// keeps without owing it to anybody.
+    /// Finds a release that a member has had, among the members that may answer for its name. With `may_keep` this
+    /// includes releases that the member keeps (`on_upstream_delete: keep`), not only those that are exempt for lock
+    /// files.
     fn locate_removed<'a>(
         self: &'a Arc<Self>,
         grant: &'a ReadGrant,
@@ -103,14 +104,14 @@ impl VirtualRepository {
                 if !member.names.allows(package) || !view.reads(at, package) {
                     continue;
                 }
-                // Those of which nothing is seen now keep nothing that is seen.
+                // Members without a part in the current index keep nothing that the view shows.
                 let may_keep = may_keep && parts.as_ref().is_none_or(|parts| parts.contains(&at));
                 let found = match &member.repository {
                     Repository::Virtual(below) => below.locate_removed(right, name, &policies, may_keep, context).await,
                     Repository::Remote(remote) => {
                         remote.locate_removed(right, name, &policies, may_keep, context).await
                     }
-                    // What is taken back from a local repository is gone.
+                    // A release that is removed from a local repository is gone.
                     Repository::Local(_) => Ok(None),
                 };
                 match found {
@@ -122,14 +123,15 @@ impl VirtualRepository {
         })
     }
 
-    /// What is said of a release that nobody has: that it is not there is not known while a member is left out.
+    /// The error for a release that no member has. If a member was skipped, its error is returned, because it may have
+    /// the release.
     async fn absence(self: &Arc<Self>, grant: &ReadGrant, name: &ArtifactName, context: RequestContext) -> RepoError {
         let Ok(view) = self.view(grant) else { return RepoError::NotFound };
         let found = self.package(&view, &name.package, context).await;
         found.ok().and_then(|served| served.value.skipped).unwrap_or(RepoError::NotFound)
     }
 
-    /// The member whose release this is, and all those that the view's index of its package is made of.
+    /// The member that owns this release, and all members that the view's index of its package is merged from.
     pub async fn sources(
         self: &Arc<Self>,
         grant: &ReadGrant,

@@ -1,4 +1,4 @@
-//! What the members that hear a name have of the package, for a view.
+//! Asks members for a package and collects their answers, for one view.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,18 +22,18 @@ use crate::repository::hidden_releases::ResourceContent;
 use crate::repository::{RepoError, Repository, RequestContext, Served};
 use crate::trust::VerifyError;
 
-/// What a member has for a view, and what the view's policies say of it.
+/// A member's answer for a view, with the decisions of the view's policies.
 #[derive(Debug)]
 pub(super) struct MemberAnswer {
-    /// The releases that may be shown; `None`: the caller may see none of them.
+    /// The releases that may be shown; `None` if the caller may see none of them.
     pub(super) answer: Option<Served<ResourceContent>>,
     pub(super) verdicts: Vec<Verdict>,
-    /// The versions that it has beside them, and that are no other member's.
+    /// Further versions of this member, which are hidden. No other member may answer for them.
     pub(super) hidden: BTreeSet<Box<str>>,
 }
 
 impl MemberAnswer {
-    /// Of what is shown and what is hidden: where they are the same, so is what they are merged to.
+    /// Digests of the shown and the hidden releases: answers with equal digests merge to the same result.
     pub(super) fn digests(&self, digests: &mut Vec<Sha256>) {
         let none = || Sha256::of(b"withheld");
         digests.push(self.answer.as_ref().map_or_else(none, |answer| *answer.value.payload.digest()));
@@ -44,20 +44,20 @@ impl MemberAnswer {
     }
 }
 
-/// What members have for a view.
+/// The members' answers for a view.
 pub(super) struct MemberAnswers {
     /// The members whose releases count, in order of priority.
     pub(super) list: Vec<(usize, MemberAnswer)>,
-    /// Why a public member was left out.
+    /// The error of a public member that was skipped.
     pub(super) skipped: Option<RepoError>,
-    /// What an offline member has not heard of.
+    /// The error of an offline member that does not have the package cached.
     pub(super) absent: Option<RepoError>,
-    /// Those that were.
+    /// The members that were skipped.
     pub(super) left_out: Vec<usize>,
 }
 
 impl VirtualRepository {
-    /// What the members that may answer have of a package, in order of priority, as far as they count.
+    /// Asks the members that may answer for a package, in order of priority, and keeps the answers that count.
     pub(super) async fn shares(
         &self,
         view: &View,
@@ -77,7 +77,7 @@ impl VirtualRepository {
             .collect();
         let (mut choice, mut list) = (MemberChoice::new(rules.merge), Vec::new());
         let (mut skipped, mut absent, mut left_out) = (None, None, Vec::new());
-        // Those behind the one that decides are not waited for.
+        // Members behind the one that decides are not waited for.
         while let Some((member, answer)) = answers.next().await {
             let share = match answer {
                 Ok(Some(heard)) => {
@@ -87,7 +87,7 @@ impl VirtualRepository {
                 }
                 Ok(None) => MemberShare::Absent,
                 Err(error) if error.is_absence() && !claims(member) => {
-                    // The last of them is where most packages are.
+                    // The error of the last one is kept: most packages come from the last member.
                     absent = Some(error);
                     MemberShare::Absent
                 }
@@ -108,7 +108,7 @@ impl VirtualRepository {
         Ok(MemberAnswers { list, skipped, absent, left_out })
     }
 
-    /// What one member has of a package for this view.
+    /// The answer of one member for this view.
     async fn share(
         &self,
         view: &View,
@@ -140,8 +140,8 @@ impl VirtualRepository {
         }
     }
 
-    /// What a member claims and the caller may not see. Where releases are united, the versions count that it has: they are
-    /// nobody else's, whoever asks.
+    /// The answer of a member that claims the name, if the caller may not see it. With `merge: release` its versions
+    /// still count: no other member may answer for them, whoever asks.
     async fn withheld(
         &self,
         at: usize,
@@ -171,7 +171,7 @@ impl VirtualRepository {
         Ok(read.await??)
     }
 
-    /// What a repository that is not virtual has, and what the view's policies say of it.
+    /// The answer of a repository that is not virtual, with the decisions of the view's policies.
     async fn judged(
         &self,
         view: &View,
@@ -187,7 +187,7 @@ impl VirtualRepository {
         }
         let source = PackageSource { repository, package: name, context };
         let policies: Vec<_> = view.policies().iter().filter(|one| one.rules(repository.key()).is_some()).collect();
-        // Before what it is about is asked for, so that it is not newer.
+        // Read before the package is requested, so that it is not newer than the package.
         let now = self.shared.clock.now();
         let confirmed_at = if policies.is_empty() { now } else { source.confirmed_at(now).await? };
         let (answer, hidden) = match repository {
@@ -204,7 +204,7 @@ impl VirtualRepository {
         Ok(MemberAnswer { answer: Some(answer), verdicts, hidden })
     }
 
-    /// Until when a public member is waited for, where the others answer without it: some time has to be left for them.
+    /// The deadline for a public member if others can answer without it: some time has to be left for them.
     pub(super) fn patience(&self, members: usize, context: RequestContext) -> Instant {
         if members < 2 || self.options.rules.on_failure == OnFailure::Fail {
             return context.deadline;
@@ -216,6 +216,6 @@ impl VirtualRepository {
     pub(super) fn say_skipped(&self, member: usize, error: &RepoError) {
         let member = self.members().get(member).map(|member| member.repository.key().as_str());
         let error = error as &dyn std::error::Error;
-        tracing::warn!(repository = %self.key(), member, error, "a public member is left out of an answer");
+        tracing::warn!(repository = %self.key(), member, error, "a public member failed and is left out of the answer");
     }
 }

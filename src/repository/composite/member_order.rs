@@ -1,51 +1,51 @@
-//! Which members answer for a package. Pure.
+//! Decides which members answer for a package. Pure functions.
 
 use std::ops::ControlFlow;
 
 use crate::repository::NameRules;
 
-/// Who answers for a package that several members have.
+/// Which members answer for a package that several members have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merge {
-    /// The first that has it.
+    /// The first one that has it.
     Package,
     /// All of them, release by release.
     Release,
 }
 
-/// What becomes of an answer when a public member fails. A private one is never left out.
+/// What happens to an answer if a public member fails. A private member is never skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// There is none.
+    /// There is no answer.
     Fail,
-    /// It is given without that member.
+    /// The answer is given without that member.
     Skip,
 }
 
-/// How the packages of members become those of one repository (interface §5).
+/// How the packages of members are merged into one repository (interface §5).
 #[derive(Clone, Debug)]
 pub struct MergeRules {
-    /// Who answers for a package that several members have.
+    /// Which members answer for a package that several members have.
     pub merge: Merge,
-    /// Names whose releases are united across the guard.
+    /// Names for which releases of private and public members are merged.
     pub merge_across: NameRules,
-    /// Names that only private members may answer.
+    /// Names for which only private members may answer.
     pub reserve: NameRules,
-    /// The patterns of these names, as they are written.
+    /// The patterns of these names, as written in the configuration.
     pub reserve_patterns: Vec<String>,
-    /// Names that may be published first though a public member has them.
+    /// Names that may be published although a public member has them.
     pub allow_shadow: NameRules,
-    /// When a public member fails.
+    /// What happens if a public member fails.
     pub on_failure: OnFailure,
 }
 
 impl MergeRules {
-    /// The members that may answer for `name`, in the order in which they are heard. `claimants` says of each
-    /// member whether it claims the name, `is_public` whether it answers for a name that nobody claims.
+    /// The members that may answer for `name`, in the order in which they are asked. `claimants` tells of each member
+    /// whether it claims the name, `is_public` whether it may answer for a name that no member claims.
     ///
-    /// This is the guard: where a name is claimed, or reserved, no public member is heard, and no private one that
-    /// does not claim it. Only where the configuration says so for this very name are releases of both sides united, the private
-    /// ones first. A private member that does not claim a name has nothing to say of it, and is not asked again.
+    /// This is the guard against name confusion: if a name is claimed or reserved, only the members that claim it are
+    /// asked. Public members are added behind them only if the configuration allows this for the name. A private member
+    /// that does not claim a name does not have it, and is not asked again.
     pub(super) fn order(&self, name: &str, claimants: &[bool], is_public: impl Fn(usize) -> bool) -> Vec<usize> {
         let claims = |at: &usize| claimants.get(*at) == Some(&true);
         let others = (0..claimants.len()).filter(|at| !claims(at) && is_public(*at));
@@ -58,28 +58,28 @@ impl MergeRules {
     }
 }
 
-/// What a member has for a caller.
+/// A member's answer for a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MemberShare {
-    /// The package.
+    /// It has the package.
     Has,
-    /// Nothing.
+    /// It does not have the package.
     Absent,
-    /// A claim to the name, which the caller may not see.
+    /// It claims the name, but the caller may not see it.
     Withheld,
 }
 
-/// The members that answer, found by hearing one after the other.
+/// Collects the members that answer, one after the other.
 #[derive(Debug)]
 pub(super) struct MemberChoice {
     merge: Merge,
     owners: Vec<usize>,
-    /// A private member is among them.
+    /// Whether a private member is among them.
     private: bool,
     withheld: bool,
 }
 
-/// The name belongs to a member that the caller may not read; nobody else answers for it.
+/// The name belongs to a member that the caller may not read, so no other member answers for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Withheld;
 
@@ -88,7 +88,7 @@ impl MemberChoice {
         Self { merge, owners: Vec::new(), private: false, withheld: false }
     }
 
-    /// Hears the next member in order; breaks when the others do not count.
+    /// Adds the next member in order; breaks if the remaining ones do not count.
     pub(super) fn hear(&mut self, member: usize, claims: bool, share: MemberShare) -> ControlFlow<()> {
         match share {
             MemberShare::Absent => return ControlFlow::Continue(()),
@@ -187,8 +187,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the configuration says: where a member claims a name and nothing is written for it, nobody
-        /// else is heard; else the public ones are.
+        /// In every configuration: if a member claims a name and no exception is configured, only the claimants are
+        /// asked; otherwise the public members are asked.
         #[test]
         fn nobody_else_hears_a_name_that_is_claimed(members in proptest::collection::vec(any::<(bool, bool)>(), 0..6), release: bool) {
             let merge = if release { Merge::Release } else { Merge::Package };

@@ -1,10 +1,10 @@
-//! The story of an answer that is made of several.
+//! Combines the cache statuses of several members' answers.
 
 use std::time::Duration;
 
 use crate::repository::{CacheLifetime, CacheStatus, Served, StaleReason};
 
-/// What is remembered of the members' answers.
+/// The combined status of the answers so far.
 #[derive(Debug)]
 pub(super) struct MemberStatuses {
     status: CacheStatus,
@@ -17,7 +17,7 @@ impl MemberStatuses {
         Self { status: CacheStatus::Hit, upstream: None, keep: None }
     }
 
-    /// Takes a member's answer in: the story is that of the one that took most, and it is kept as the shortest is.
+    /// Adds a member's answer. The status of the slowest answer counts, and the shortest lifetime.
     pub(super) fn add<T>(&mut self, served: &Served<T>, keep: CacheLifetime) {
         if rank(served.status) > rank(self.status) {
             self.status = served.status;
@@ -26,12 +26,12 @@ impl MemberStatuses {
         self.keep = Some(self.keep.map_or(keep, |other| shorter(other, keep)));
     }
 
-    /// It is another answer after this time, by itself.
+    /// The answer changes by itself after this time, so its lifetime ends there.
     pub(super) fn changes_in(&mut self, time: Duration) {
         self.keep = Some(self.keep.map_or(CacheLifetime::For(time), |keep| shorter(keep, CacheLifetime::For(time))));
     }
 
-    /// A public member is missing.
+    /// A public member was skipped.
     pub(super) fn skipped(&mut self) {
         self.status = CacheStatus::Stale(StaleReason::Skipped);
     }

@@ -1,8 +1,8 @@
-//! `policies/NAME` of members: which of them hears the name of a policy, and whose is answered.
+//! `policies/NAME` of members: which members are asked for a policy, and whose policy is served.
 //!
-//! No list says which policies there are. So private members are asked first, whatever their place; the public ones hear a
-//! name that no private member has or has had, and that says nothing of what is private: it is no private package's name, and
-//! no reserved one. The policies of this server are no member's: no public upstream hears their names
+//! No list says which policies exist. So private members are asked first, whatever their priority. Public members are
+//! asked only if no private member has or had the policy, and if its name contains no private or reserved package name.
+//! The policies of this server belong to no member, so no public upstream learns their names
 //! (`RemoteRepository::resource`).
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::repository::private_text::TypedText;
 use crate::repository::{CacheLifetime, RepoError, Repository, RequestContext, Served};
 
 impl VirtualRepository {
-    /// A policy of the first member that has it, under this repository's name.
+    /// The policy of the first member that has it, renamed to this repository.
     pub(super) async fn members_policy(
         self: &Arc<Self>,
         view: &View,
@@ -38,7 +38,7 @@ impl VirtualRepository {
         for at in order {
             let Some(member) = self.members().get(at) else { continue };
             if !view.sees(at) {
-                // Who has it does not depend on who asks.
+                // The member that owns the policy does not depend on the caller.
                 if is_private {
                     return Err(RepoError::Withheld);
                 }
@@ -69,11 +69,11 @@ impl VirtualRepository {
             let renamed = self.policies.keep((Arc::clone(&view.scope), resource), renamed.await??);
             return Ok(story.tell(renamed));
         }
-        // That nobody has it is not known while somebody was not heard.
+        // If a member was skipped, it is unknown whether the policy exists.
         Err(skipped.unwrap_or(RepoError::NotFound))
     }
 
-    /// The places of the members that are asked for a policy, and whether it is a private one's.
+    /// The indexes of the members that are asked for a policy, and whether they are private.
     async fn hearing_of_policy(
         &self,
         name: &PolicyName,
@@ -90,8 +90,8 @@ impl VirtualRepository {
         Ok((public.collect(), false))
     }
 
-    /// Of each member whether it has a policy, as far as it is private. Where its name is that of a package that members
-    /// claim, those alone are asked.
+    /// Whether each member has a policy as a private member. If members claim the name as a package name, only those
+    /// are asked.
     fn having_policy<'a>(
         &'a self,
         name: &'a PolicyName,
@@ -115,8 +115,8 @@ impl VirtualRepository {
     }
 }
 
-/// Whether a private member has a policy. Nobody signs that it has not: its answer counts while its list of names is
-/// confirmed, and silence never does.
+/// Whether a private member has a policy. Its absence is never signed: the answer counts only if the member's list of
+/// names is confirmed.
 async fn has_policy(member: &Member, name: &PolicyName, standing: &Confirmation, context: RequestContext) -> Claimant {
     let resource = RegistryResource::Policy(name.clone());
     match (member.repository.whole(&resource, None, context).await, standing) {

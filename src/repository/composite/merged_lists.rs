@@ -1,4 +1,4 @@
-//! `names` and `versions` of a view, kept by package: a change of one package makes one entry anew.
+//! `names` and `versions` of a view, stored by package: if one package changes, only its entry is rebuilt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::hex::wire::WireError;
 use crate::policy::merge::{self, Bulk};
 use crate::repository::{CacheLifetime, RepoError, RequestContext, Served};
 
-/// What a view's `names` or `versions` are made of.
+/// The sources of a view's `names` or `versions`.
 #[derive(Clone, Debug)]
 struct Sources {
-    /// Of the members that count for what the caller sees; `None`: it does not, or was left out.
+    /// The lists of the members that count for the caller; `None` for a member that does not count or was skipped.
     listings: Vec<Option<Arc<Listing>>>,
-    /// The same without what policies hold back.
+    /// The same lists without the releases held by policy.
     shown: Vec<Option<Arc<Listing>>>,
     claims: Arc<Claims>,
 }
@@ -42,7 +42,7 @@ impl Sources {
         self.listings.iter().flatten().flat_map(|listing| listing.names()).map(Into::into).collect()
     }
 
-    /// The packages that may be another thing than in `before`.
+    /// The packages that may have changed since `before`.
     fn changed(&self, before: &Self) -> BTreeSet<Box<str>> {
         let mut names = BTreeSet::new();
         let nothing = Arc::new(Listing::empty());
@@ -62,7 +62,7 @@ pub(super) struct MergedBulk {
     stamp: Stamp,
     sources: Sources,
     entries: BTreeMap<Box<str>, Bytes>,
-    /// What it is.
+    /// The merged list.
     pub(super) payload: Payload,
 }
 
@@ -82,7 +82,7 @@ impl VirtualRepository {
                 let both = self.both_listings(view, at, member, kind, context).await;
                 return Some(both.map(|both| both.map(|(whole, shown, keep)| (whole, Some(shown), keep))));
             }
-            // Where releases are united, the versions that the caller may not see are nobody else's.
+            // With `merge: release`, the versions that the caller may not see are not answered by other members either.
             if self.options.rules.merge == Merge::Package || !member.private {
                 return None;
             }
@@ -100,7 +100,7 @@ impl VirtualRepository {
                     (Some(served.value.0), served.value.1)
                 }
                 Some(Err(error)) => {
-                    // Whatever has packages has a list of them: that there is none is a failure, too.
+                    // Every repository with packages has a list of them, so a missing list is a failure.
                     let error = match (error, self.members().get(at)) {
                         (RepoError::NotFound, Some(member)) => self.no_names(member),
                         (error, _) => error,
@@ -120,7 +120,7 @@ impl VirtualRepository {
         Ok(story.tell(made.payload.clone()))
     }
 
-    /// Merges, or takes what was made of the same before.
+    /// Merges the sources, or returns the result of the same sources.
     async fn indexed(
         self: &Arc<Self>,
         view: &View,
@@ -181,7 +181,7 @@ impl VirtualRepository {
         Ok(MergedBulk { stamp, sources, entries, payload: Payload::new(payload) })
     }
 
-    /// A package's entry, `None` where the view does not show it.
+    /// The entry of a package; `None` if the view does not show it.
     fn entry(&self, view: &View, kind: Kind, sources: &Sources, name: &str) -> Result<Option<Bytes>, WireError> {
         if !self.options.identity.names.allows(name) {
             return Ok(None);
@@ -229,8 +229,8 @@ impl VirtualRepository {
     }
 }
 
-/// The versions that several members show, in order of priority. A version is the first one's that has it: where that one
-/// does not show it, it is not shown.
+/// The versions that several members show, in order of priority. A version belongs to the first member that has it: if
+/// that member hides it, it is not shown.
 fn versions_shown(parts: &[(&Bytes, Option<&Bytes>)]) -> Result<Option<Bytes>, WireError> {
     let (mut taken, mut hidden) = (BTreeSet::new(), BTreeSet::new());
     for (whole, shown) in parts {

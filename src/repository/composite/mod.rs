@@ -1,12 +1,13 @@
-//! A virtual repository: several others behind one address, merged and signed again (interface §3, §5).
+//! A virtual repository: several repositories behind one address, merged and signed again (interface §3, §5).
 //!
 //! ```text
-//! claims (of all members) → who may answer → their shares, as far as the caller may read → merged → signed, if it is sent
+//! claims of all members → members that may answer → their answers for this caller → merged → signed, if it is sent
 //! ```
 //!
-//! A member is asked for what it would send itself, so its own rules have been applied. Which names are private is found
-//! over all members, whoever asks (`claims`); what a caller sees is made of the members that the caller may read
-//! (`view`). A tarball comes from the member from which the index has its release, so the two cannot disagree.
+//! A member is asked for what it would serve itself, so its own rules have been applied. Which names are private is
+//! determined from all members, independent of the caller (`claims`). What a caller sees is merged from the members
+//! that the caller may read (`view`). A tarball comes from the member whose release is in the index, so both always
+//! match.
 
 mod claims;
 mod describe;
@@ -60,16 +61,16 @@ use crate::repository::LocalRepository;
 use crate::state::State;
 use crate::trust::{PublicKey, SignedResource};
 
-/// Bytes of merged packages in memory; those that are not in it are merged again.
+/// Maximum size of the merged packages in memory, in bytes; others are merged again when they are requested.
 const PACKAGES_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Sets of readable members whose indexes are kept in memory.
+/// How many views (sets of readable members) have their lists in memory.
 const VIEWS: u64 = 16;
 
-/// Lists of members that are kept taken apart.
+/// How many lists of members are kept split by package.
 const LISTINGS: u64 = 64;
 
-/// The scope under which lists with all that members have are kept: no view is called so.
+/// The scope of lists that include held releases. No view has this name.
 const UNHELD: &str = "unheld";
 
 /// A member of a virtual repository.
@@ -77,41 +78,42 @@ const UNHELD: &str = "unheld";
 pub struct Member {
     /// The repository.
     pub repository: Repository,
-    /// Which packages it answers for here.
+    /// The packages that it answers for here.
     pub names: NameRules,
-    /// Whether its names are answered by no public member.
+    /// Whether its names are private: no public member answers for them.
     pub private: bool,
 }
 
-/// Everything that makes a virtual repository what it is.
+/// The settings of a virtual repository.
 #[derive(Debug)]
 pub struct VirtualOptions {
-    /// What it is called, and who may read which of its members.
+    /// Its names, and the access rules for it and its members.
     pub identity: Identity,
-    /// In order of priority.
+    /// The members, in order of priority.
     pub members: Vec<Member>,
     /// How they are merged.
     pub rules: MergeRules,
-    /// Takes what is published here.
+    /// The local repository for releases that are published here.
     pub deploy_to: Option<Arc<LocalRepository>>,
-    /// Whose rules hold releases back, by the key of the repository in which a release lives, which is no virtual one.
+    /// The policy that holds releases back. Its rules are selected by the key of the repository that has the release,
+    /// never a virtual one.
     pub policy: Option<PolicyOptions>,
 }
 
-/// What a resource was made from: its members' resources and the claims to names, by their digests.
+/// The sources of a resource: the digests of its members' resources and of the claims to names.
 type Stamp = Vec<Sha256>;
 
-/// A resource under a scope, made from a stamp.
+/// A resource of a scope, built from these sources.
 type Making = (Arc<str>, RegistryResource, Stamp);
 
-/// A member's list under a view of the member, where that is virtual itself.
+/// A member's list, for a virtual member together with the view of it.
 type ListingKey = (usize, Kind, Option<Arc<str>>);
 
-/// A view for which something was made.
+/// A view for which something was built.
 #[derive(Clone, Debug)]
 struct Recent {
     view: View,
-    /// Whether something of it was sent. Else it is what others are merged of, and nobody wants it signed.
+    /// Whether something of it was sent. Otherwise it is only a source for other repositories, and needs no signature.
     is_sent: bool,
 }
 
@@ -128,14 +130,14 @@ pub struct VirtualRepository {
     listings: moka::sync::Cache<ListingKey, Arc<Listing>>,
     /// Policies that views show.
     policies: LastMade<(Arc<str>, RegistryResource)>,
-    /// Views for which something was made.
+    /// Views for which something was built.
     recent: moka::sync::Cache<Arc<str>, Recent>,
     merging: Flights<Making, Result<Arc<Merged>, CacheError>>,
     indexing: Flights<Making, Result<Arc<MergedBulk>, CacheError>>,
 }
 
 impl VirtualRepository {
-    /// A repository of which nothing is in memory yet.
+    /// A repository with nothing in memory.
     pub fn new(options: VirtualOptions, shared: SharedCaches, state: State, sealer: Sealer) -> Self {
         let policy = options.policy.clone();
         let enforcer =
@@ -159,7 +161,7 @@ impl VirtualRepository {
         }
     }
 
-    /// What it is called, and who may do what.
+    /// Its names and its access rules.
     pub fn identity(&self) -> &Identity {
         &self.options.identity
     }
@@ -179,12 +181,12 @@ impl VirtualRepository {
         &self.options.members
     }
 
-    /// The local repository that takes what is published here.
+    /// The local repository for releases that are published here.
     pub fn deploy_to(&self) -> Option<&Arc<LocalRepository>> {
         self.options.deploy_to.as_ref()
     }
 
-    /// A signed resource, of what the caller may see. Cancel safe.
+    /// A signed resource with what the caller may see. Cancel safe.
     pub async fn registry(
         self: &Arc<Self>,
         grant: &ReadGrant,
@@ -192,7 +194,7 @@ impl VirtualRepository {
         context: RequestContext,
     ) -> Result<Served<RegistryAnswer>, RepoError> {
         let view = self.view(grant)?;
-        // Only here: what another virtual repository shows of it is not what its rules are about.
+        // Not for other virtual repositories above this one: the rules of the policy do not concern them.
         if let Some((published, keep)) = self.published_policy(&view, resource, context).await? {
             let signed = self.sent(&view, resource, &published).await?;
             return Ok(Served::at_once((signed, keep).into(), CacheStatus::Hit));
@@ -205,7 +207,7 @@ impl VirtualRepository {
         Ok(served.map(|content| content.answer(signed)))
     }
 
-    /// What is sent of a view's resource; signed where it was not, and kept on disk.
+    /// The signed resource of a view. It is signed and stored on disk unless that was done before.
     async fn sent(
         &self,
         view: &View,
@@ -219,7 +221,7 @@ impl VirtualRepository {
         let signed = self.sealer.signed(resource, scope, payload).await?;
         self.recent.insert(Arc::clone(&view.scope), Recent { view: view.clone(), is_sent: true });
         if let RegistryResource::Package(name) = resource {
-            // What is signed takes less memory than what is not.
+            // Inserted again because its weight has changed: a signed payload takes less memory.
             let key = (Arc::clone(&view.scope), name.clone());
             if let Some(merged) = self.packages.get(&key) {
                 self.packages.insert(key, merged);
@@ -228,15 +230,15 @@ impl VirtualRepository {
         Ok(signed)
     }
 
-    /// Something was made for a view.
+    /// Remembers that something was built for a view.
     fn keep_recent(&self, view: View) {
         let scope = Arc::clone(&view.scope);
         self.recent.entry(scope).or_insert_with(|| Recent { view, is_sent: false });
     }
 
-    /// What a grant shows.
+    /// The view that a grant allows.
     fn view(&self, grant: &ReadGrant) -> Result<View, RepoError> {
-        // A grant for another repository is a bug of the caller's; nothing is shown.
+        // A grant for another repository is a bug in the caller, so nothing is shown.
         if grant.repository() == self.key() { Ok(View::of(self, grant)) } else { Err(RepoError::NotFound) }
     }
 
@@ -260,7 +262,7 @@ impl VirtualRepository {
         })
     }
 
-    /// A member's `names` or `versions`, taken apart once for each state of it.
+    /// A member's `names` or `versions`, split by package once for each version of the list.
     async fn listing(
         &self,
         member: usize,
@@ -274,7 +276,7 @@ impl VirtualRepository {
         self.apart(key, served).await
     }
 
-    /// The same of a member with what policies hold back; whoever asks.
+    /// The same list including releases held by policy, independent of the caller.
     async fn unheld_listing(
         &self,
         at: usize,
@@ -286,7 +288,7 @@ impl VirtualRepository {
         self.apart((at, kind, Some(UNHELD.into())), served).await
     }
 
-    /// A member's names with what policies hold back, as they were asked for.
+    /// Splits a member's names, including releases held by policy.
     async fn apart_unheld(
         &self,
         at: usize,
@@ -295,7 +297,7 @@ impl VirtualRepository {
         Ok(self.apart((at, Kind::Names, Some(UNHELD.into())), served).await?.value.0)
     }
 
-    /// Takes a resource apart, or finds that it was.
+    /// Splits a list by package, or returns the previous result if the list is the same.
     async fn apart(
         &self,
         key: (usize, Kind, Option<Arc<str>>),
@@ -313,8 +315,8 @@ impl VirtualRepository {
 }
 
 impl Repository {
-    /// A resource as this repository would send it under a signature of ours, whoever asks: for virtual repositories,
-    /// which show it by the rights of their callers. `below`: the view of one that is virtual itself.
+    /// A resource as this repository would sign it, independent of the caller. Virtual repositories use it, and apply
+    /// the rights of their callers. `below` is the view of a virtual repository.
     async fn whole(
         &self,
         resource: &RegistryResource,
@@ -329,7 +331,8 @@ impl Repository {
         }
     }
 
-    /// The same with what a policy holds back: a name stays claimed, whatever may be had of it now.
+    /// The same resource including releases held by policy: a name stays claimed even if nothing of it is available
+    /// now.
     async fn unheld(
         &self,
         resource: &RegistryResource,

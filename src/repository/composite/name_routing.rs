@@ -1,14 +1,14 @@
-//! Which members hear a name. One conduct for every way that leads from a virtual repository to a member: packages, files,
-//! the API, explanations, dependencies of what is published, prefetch and bundles.
+//! Decides which members are asked for a package name. Every access of a virtual repository to its members uses this:
+//! packages, files, the API, explanations, dependencies of published releases, prefetching and bundles.
 //!
 //! ```text
-//! a member claims the name    those members hear it that claim it
-//! nobody does                 each private member is asked whether it has it; if none has, the public ones hear it
-//! it is reserved              private members alone hear it
+//! a member claims the name    only the members that claim it are asked
+//! no member claims it         each private member is asked whether it has it; if none has, the public ones are asked
+//! the name is reserved        only private members are asked
 //! ```
 //!
-//! So the name of a private package is told to no upstream that does not have it already, public or private. Rights do not
-//! count here: who answers for a name is the same for every caller.
+//! So the name of a private package is sent to no upstream that does not have it already, public or private. Rights do
+//! not matter here: the same members answer for a name, whoever asks.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use super::{Member, VirtualRepository};
 use crate::hex::name::{PackageName, RepoName};
 use crate::repository::{RepoError, Repository, RequestContext};
 
-/// Which members hear a name.
+/// The members that are asked for a name.
 #[derive(Debug)]
 pub(super) struct NameRouting {
     pub(super) claims: Arc<Claims>,
-    /// Of each member whether it claims the name.
+    /// For each member whether it claims the name.
     pub(super) claimants: Vec<bool>,
-    /// The places of the members that are asked, in the order in which they count.
+    /// The indexes of the members that are asked, in order of priority.
     pub(super) order: Vec<usize>,
 }
 
@@ -35,47 +35,47 @@ impl NameRouting {
         self.claimants.get(member) == Some(&true)
     }
 
-    /// Whether anybody does.
+    /// Whether any member claims the name.
     pub(super) fn is_claimed(&self) -> bool {
         self.claimants.contains(&true)
     }
 }
 
-/// What is known of a name before anybody is asked for what there is under it.
+/// What is known about a name before members are asked for its content.
 #[derive(Debug)]
 pub(super) struct Claimants {
     pub(super) claims: Arc<Claims>,
-    /// Of each member whether it claims the name.
+    /// For each member whether it claims the name.
     pub(super) members: Vec<Claimant>,
 }
 
 impl Claimants {
-    /// Whether a member does, as far as that is known.
+    /// Whether a member claims the name, as far as this is known.
     pub(super) fn of(&self, member: usize) -> Option<&Claimant> {
         self.members.get(member)
     }
 }
 
 impl VirtualRepository {
-    /// Which members hear a name.
+    /// Determines the members that are asked for a name.
     ///
     /// # Errors
     ///
-    /// Where a private member cannot say whether it claims the name.
+    /// Fails if a private member cannot tell whether it claims the name.
     pub(super) async fn hearing(&self, name: &PackageName, context: RequestContext) -> Result<NameRouting, RepoError> {
         let claimants = self.claimants(name, context).await;
         self.hearing_by(name, &claimants)
     }
 
-    /// The same where it has been found out who claims the name.
+    /// The same, if the claimants have been determined before.
     pub(super) fn hearing_by(&self, name: &PackageName, found: &Claimants) -> Result<NameRouting, RepoError> {
         let claimants: Vec<bool> = found.members.iter().map(Claimant::known).collect::<Result<_, _>>()?;
         let order = self.options.rules.order(name.as_str(), &claimants, |at| self.is_public(at));
         Ok(NameRouting { claims: Arc::clone(&found.claims), claimants, order })
     }
 
-    /// Whether a name is private here, and the repository `key`, a member at any depth, does not hear it. Without a context
-    /// nobody is asked: by what is reserved, and what private members have had.
+    /// Whether a name is private here and must not be sent to the repository `key`, a member at any depth. Without a
+    /// context no member is asked: only reserved names and names that private members have had are considered.
     pub fn keeps_from<'a>(
         self: &'a Arc<Self>,
         key: &'a RepoName,
@@ -83,7 +83,7 @@ impl VirtualRepository {
         context: Option<RequestContext>,
     ) -> BoxFuture<'a, Result<bool, RepoError>> {
         Box::pin(async move {
-            // A member that does not answer for the name here is a member all the same: it is not told of it.
+            // A member that does not answer for the name here is still a member: the name is not sent to it.
             if !self.options.identity.names.allows(name.as_str()) || !self.has_member(key) {
                 return Ok(false);
             }
@@ -115,8 +115,8 @@ impl VirtualRepository {
         })
     }
 
-    /// Of each member whether it keeps a name private by what is known here: by what private members have had, and by what
-    /// virtual ones reserve. Seen through a private member, all of them are private.
+    /// For each member whether a name is private according to local data: names that private members have had, and
+    /// names that virtual members reserve. All members of a private virtual member count as private.
     fn had_by<'a>(&'a self, name: &'a PackageName, all_private: bool) -> BoxFuture<'a, Result<Vec<bool>, RepoError>> {
         Box::pin(async move {
             let mut claimants = Vec::new();
@@ -141,7 +141,8 @@ impl VirtualRepository {
         self.members().get(member).is_some_and(|member| !member.private)
     }
 
-    /// Who claims a name. Private members are asked for the package only where no list has the name, and all can be read.
+    /// Determines the claimants of a name. Private members are asked for the package only if no list has the name, and
+    /// all lists could be read.
     pub(super) async fn claimants(&self, name: &PackageName, context: RequestContext) -> Claimants {
         let claims = self.claims_on(name, context).await;
         let members = self.said(name, &claims, context).await;
@@ -171,7 +172,7 @@ impl VirtualRepository {
         })
     }
 
-    /// Asks a private member for a package that nobody claims: its list may be a minute old.
+    /// Asks a private member for a package that no member claims: its list may be a minute old.
     async fn asked(
         &self,
         at: usize,

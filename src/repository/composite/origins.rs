@@ -1,4 +1,4 @@
-//! How a view writes where a dependency lives (interface §5).
+//! Decides which repository a view writes into a dependency (interface §5).
 
 use std::sync::Arc;
 
@@ -9,24 +9,24 @@ use super::{Merge, VirtualOptions};
 use crate::hex::name::{PackageName, RepoName};
 use crate::policy::merge::{Origins, Rendered};
 
-/// Says of each dependency whether the view itself answers it from where it lives.
+/// Decides for each dependency whether the view itself serves it.
 #[derive(Debug)]
 pub(super) struct ViewOrigins {
     pub(super) options: Arc<VirtualOptions>,
     pub(super) view: View,
     pub(super) claims: Arc<Claims>,
-    /// What public members list, where that decides who answers.
+    /// The lists of public members, if they decide which member answers.
     pub(super) public: Vec<Option<Arc<Listing>>>,
     /// The package that depends on others.
     pub(super) package: PackageName,
-    /// The members from which the parts are.
+    /// The members that the parts come from.
     pub(super) parts: Vec<usize>,
 }
 
 impl Origins for ViewOrigins {
     fn rendered(&self, part: usize, package: &str, repository: Option<&str>) -> Rendered {
-        // A private name is this view's, whatever a public package says: clients would fetch it from elsewhere. Where both
-        // may be there, each means its own.
+        // A private name belongs to this view, whatever a public package says; otherwise clients would fetch it from
+        // elsewhere. If shadowing is allowed, both packages may exist, and each dependency refers to its own side.
         let is_private_alone = self.claims.any(package) && !self.options.rules.allow_shadow.allows(package);
         if is_private_alone && self.is_public(part) {
             return Rendered::Omit;
@@ -36,7 +36,7 @@ impl Origins for ViewOrigins {
             Some(word) => (0..self.options.members.len()).filter(|member| self.is_called(*member, word)).collect(),
         };
         let Some(name) = homes.first().and_then(|home| self.name(*home)) else {
-            // Not one of ours; what says that it is in this very repository need not say so.
+            // Not a member. The name of this very repository is omitted.
             return if repository == Some(self.options.identity.name.as_str()) {
                 Rendered::Omit
             } else {
@@ -52,7 +52,7 @@ impl Origins for ViewOrigins {
 }
 
 impl ViewOrigins {
-    /// Whether a part comes from a member that is public as far as this package goes.
+    /// Whether a part comes from a member that is public for this package.
     fn is_public(&self, part: usize) -> bool {
         let Some(member) = self.parts.get(part) else { return true };
         let is_private = self.options.members.get(*member).is_some_and(|member| member.private);
@@ -70,7 +70,7 @@ impl ViewOrigins {
             .is_some_and(|member| member.repository.name().as_str() == word || member.repository.key().as_str() == word)
     }
 
-    /// Whether the view answers for a package with what this member has.
+    /// Whether the view answers for a package with this member's package.
     fn answers(&self, home: usize, package: &str) -> bool {
         let allows = |member: usize| self.options.members.get(member).is_some_and(|one| one.names.allows(package));
         if !self.options.identity.names.allows(package) || !allows(home) || !self.view.reads(home, package) {
@@ -79,7 +79,7 @@ impl ViewOrigins {
         let claimants: Vec<bool> =
             (0..self.options.members.len()).map(|member| self.claims.by(member, package)).collect();
         let is_public = |member: usize| self.options.members.get(member).is_some_and(|one| !one.private);
-        // Whether it really has the package is its own business: who depends on it says so.
+        // Whether the member really has the package is not checked: the dependency says so.
         let order = self.options.rules.order(package, &claimants, |member| member == home || is_public(member));
         let has = |member: usize| {
             let listed = self.public.get(member).and_then(Option::as_ref);

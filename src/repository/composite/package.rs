@@ -1,4 +1,4 @@
-//! `packages/NAME` of a view: who answers, with what, and the bytes that are made of it.
+//! `packages/NAME` of a view: asks the members and merges their answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,43 +23,43 @@ use crate::policy::merge::{self, Conflict, MemberPart};
 use crate::repository::hidden_releases::HiddenReleases;
 use crate::repository::{CacheLifetime, RepoError, RequestContext, Served};
 
-/// A package of a view.
+/// A merged package of a view.
 #[derive(Debug)]
 pub(in crate::repository) struct Merged {
     stamp: Stamp,
     /// The members whose releases count, in order of priority.
     members: Vec<usize>,
-    /// What it is.
+    /// The merged index.
     pub(in crate::repository) payload: Payload,
     /// The members that answer, in order of priority.
     pub(super) parts: Vec<usize>,
-    /// For each version the member whose it is.
+    /// The member that owns each version.
     pub(super) owners: BTreeMap<Box<str>, usize>,
-    /// Those of them that the repository's policy holds.
+    /// The versions that are held by this repository's policy.
     held: BTreeSet<Box<str>>,
-    /// Those that the member hides whose they are.
+    /// The versions that are hidden by the member that owns them.
     hidden: BTreeSet<Box<str>>,
-    /// Releases that are not shown for others of the same version, by members.
+    /// Releases that are hidden because another member has the same version.
     pub(super) conflicts: Vec<Conflict>,
 }
 
 impl Merged {
-    /// The versions that are to be had.
+    /// The available versions.
     pub(in crate::repository) fn shown(&self) -> impl Iterator<Item = &str> {
         self.owners.keys().map(AsRef::as_ref).filter(|version| !self.leaves_out(version))
     }
 
-    /// Whether a version is to be had.
+    /// Whether a version is available.
     pub(super) fn is_shown(&self, version: &str) -> bool {
         self.owners.contains_key(version) && !self.leaves_out(version)
     }
 
-    /// The versions that are there and not to be had.
+    /// The versions that exist and are not available.
     pub(super) fn left_out(&self) -> impl Iterator<Item = &str> {
         self.held.union(&self.hidden).map(AsRef::as_ref)
     }
 
-    /// Whether a member hides a version that is its own.
+    /// Whether a version is hidden by the member that owns it.
     pub(super) fn hides(&self, version: &str) -> bool {
         self.hidden.contains(version)
     }
@@ -68,7 +68,7 @@ impl Merged {
         self.held.contains(version) || self.hidden.contains(version)
     }
 
-    /// Whether a version is to be had from this member.
+    /// Whether a version is available from this member.
     pub(super) fn shows(&self, version: &str, member: usize) -> bool {
         self.owners.get(version) == Some(&member) && !self.leaves_out(version)
     }
@@ -78,13 +78,13 @@ impl Merged {
 #[derive(Debug)]
 pub(in crate::repository) struct ViewPackage {
     pub(in crate::repository) merged: Arc<Merged>,
-    /// How long it may be kept.
+    /// How long clients may cache it.
     pub(in crate::repository) keep: CacheLifetime,
-    /// What the view's policies say of it.
+    /// The decisions of the view's policies.
     pub(super) verdicts: Vec<Verdict>,
-    /// What the members' own policies hide of what they have of it.
+    /// The releases that the members' own policies hide.
     pub(super) below: Vec<HiddenReleases>,
-    /// Why a public member was left out.
+    /// The error of a public member that was skipped.
     pub(super) skipped: Option<RepoError>,
 }
 
@@ -103,7 +103,7 @@ impl VirtualRepository {
             let hearing = self.hearing(name, context).await?;
             let MemberAnswers { list, skipped, absent, left_out } = self.shares(view, name, &hearing, context).await?;
             if list.is_empty() {
-                // That nobody has it is not known while somebody was not heard.
+                // If a member was skipped, it is unknown whether the package exists.
                 return Err(skipped.or(absent).unwrap_or(RepoError::NotFound));
             }
             let mut story = MemberStatuses::new();
@@ -130,8 +130,8 @@ impl VirtualRepository {
         })
     }
 
-    /// What public members before `last` list, as far as it decides from whom a dependency is answered: where the first
-    /// that has a package owns it, and dependencies live in a later one.
+    /// The lists of public members before `last`, if they decide which member answers for a dependency. They do so with
+    /// `merge: package`, if a dependency is in a later member.
     async fn public_listings(
         &self,
         view: &View,
@@ -141,7 +141,7 @@ impl VirtualRepository {
     ) -> Result<Vec<Option<Arc<Listing>>>, RepoError> {
         let is_public = |at: usize| view.sees(at) && self.members().get(at).is_some_and(|member| !member.private);
         let mut public: Vec<usize> = (0..self.members().len()).filter(|at| is_public(*at)).collect();
-        // The last of all decides nothing.
+        // The last member decides nothing.
         public.pop();
         public.retain(|at| *at < last && !left_out.contains(at));
         if self.options.rules.merge == Merge::Release || public.is_empty() {
@@ -151,7 +151,7 @@ impl VirtualRepository {
             if !public.contains(&at) {
                 return Ok(None);
             }
-            // Who owns a name does not depend on what is held of it.
+            // Held releases do not change the owner of a name.
             let listing = match (self.members().get(at), view.unheld_below(at)) {
                 (Some(member), None) => self.unheld_listing(at, member, Kind::Names, context).await,
                 (_, below) => self.listing(at, Kind::Names, below, context).await,
@@ -166,7 +166,7 @@ impl VirtualRepository {
         listings.await.into_iter().collect()
     }
 
-    /// Merges, or takes what was made of the same before.
+    /// Merges the answers, or returns the result of the same answers.
     async fn merged(
         self: &Arc<Self>,
         view: &View,

@@ -1,7 +1,8 @@
-//! Policies over a view: what they say of a package where it lives, and what is left of the lists.
+//! Applies policies to a view: evaluates packages in the repository that has them, and filters the lists.
 //!
-//! A release is judged by the rules for the repository that it lives in, which is none that is virtual. What is held is
-//! left out of a package when it has been merged, so that it makes no room for another member's release of that version.
+//! A release is evaluated by the rules for the repository that has it, which is never virtual. Held releases are
+//! removed after a package has been merged, so that another member's release of the same version does not take their
+//! place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,10 +30,10 @@ use crate::repository::enforcer::{
 };
 use crate::repository::{CacheLifetime, RepoError, Repository, RequestContext, Served};
 
-/// How long lists are kept of a member that gives no time.
+/// How long lists are cached of a member that gives no lifetime.
 pub(super) const LISTS: Duration = Duration::from_secs(60);
 
-/// A package in the repository that it lives in.
+/// A package in the repository that has it.
 #[derive(Clone, Copy)]
 pub(in crate::repository) struct PackageSource<'a> {
     pub(in crate::repository) repository: &'a Repository,
@@ -41,7 +42,7 @@ pub(in crate::repository) struct PackageSource<'a> {
 }
 
 impl PackageSource<'_> {
-    /// When its upstream confirmed it; now, where it has none.
+    /// When its upstream confirmed it; now, if it has no upstream.
     pub(super) async fn confirmed_at(&self, now: Timestamp) -> Result<Timestamp, RepoError> {
         match self.repository {
             Repository::Remote(remote) => remote.confirmed_at(self.package, self.context.deadline).await,
@@ -49,7 +50,7 @@ impl PackageSource<'_> {
         }
     }
 
-    /// What a policy says of it as it is in `shown`.
+    /// Evaluates a policy for the package as it is in `shown`.
     pub(in crate::repository) async fn judge(
         &self,
         enforcer: &Enforcer,
@@ -60,7 +61,7 @@ impl PackageSource<'_> {
         if let Some(known) = enforcer.known(subject) {
             return Ok(known);
         }
-        // Boxed: it is done seldom, and each request would have room for it.
+        // Boxed because it is rare: otherwise each request would reserve memory for it.
         let judged = Box::pin(async {
             let (facts, proofs) = self.facts(enforcer, shown).await?;
             enforcer.judge(subject, facts, proofs).await
@@ -68,7 +69,7 @@ impl PackageSource<'_> {
         judged.await
     }
 
-    /// What a policy says of each of its releases, and why.
+    /// The policy's decision about each release, with the reason.
     pub(super) async fn decisions(
         &self,
         enforcer: &Enforcer,
@@ -99,15 +100,15 @@ impl PackageSource<'_> {
     }
 }
 
-/// What one policy says of what a view has from one member.
+/// The decision of one policy about the releases that a view has from one member.
 #[derive(Clone, Debug)]
 pub(super) struct Verdict {
     enforcer: Arc<Enforcer>,
-    /// Key of the repository in which the releases live.
+    /// Key of the repository that has the releases.
     source: RepoName,
-    /// The member through which they are seen.
+    /// The member that the view gets them from.
     member: usize,
-    /// Of these releases; `None`: of all.
+    /// The releases that it applies to; `None`: all.
     releases: Option<BTreeSet<Box<str>>>,
     judgement: Arc<Judgement>,
 }
@@ -117,7 +118,8 @@ impl Verdict {
         Self { enforcer: Arc::clone(enforcer), source: source.clone(), member, releases: None, judgement }
     }
 
-    /// The same where the repository that has heard it, and has merged, is itself the member `member` of another one.
+    /// The same verdict for the repository above, of which the repository that has merged the package is the member
+    /// `member`.
     pub(super) fn through(&self, member: usize, merged: &Merged) -> Self {
         let its = merged.owners.iter().filter(|(version, at)| **at == self.member && self.is_about(version));
         Self { member, releases: Some(its.map(|(version, _)| version.clone()).collect()), ..self.clone() }
@@ -127,18 +129,18 @@ impl Verdict {
         self.releases.as_ref().is_none_or(|releases| releases.contains(version))
     }
 
-    /// The versions of those releases that it leaves out.
+    /// The versions that it removes.
     pub(super) fn left_out(&self) -> impl Iterator<Item = &str> {
         let versions = self.enforcer.left_out(&self.judgement).iter().map(|held| &*held.version);
         versions.filter(|version| self.is_about(version))
     }
 
-    /// What it leaves out of those releases.
+    /// The releases that it removes.
     pub(super) fn hidden(&self) -> Vec<HiddenRelease> {
         self.enforcer.hidden(&self.judgement).filter(|one| self.is_about(&one.version)).collect()
     }
 
-    /// When what is shown changes by itself.
+    /// When the shown releases change by themselves.
     pub(super) fn until(&self) -> Option<Timestamp> {
         self.judgement.evaluation.next_change.filter(|_| self.enforcer.is_enforced())
     }
@@ -153,7 +155,7 @@ impl HeldByMember {
         self.0.contains(&(member, version.into()))
     }
 
-    /// What is made under it is made of this, too.
+    /// Digest of the holds, for the stamp of a resource that depends on them.
     pub(super) fn digest(&self) -> Option<Sha256> {
         let text: String = self.0.iter().map(|(member, version)| format!("{member} {version}\n")).collect();
         (!text.is_empty()).then(|| Sha256::of(text.as_bytes()))
@@ -161,7 +163,7 @@ impl HeldByMember {
 }
 
 impl VirtualRepository {
-    /// The policy at work here.
+    /// The active policy of this repository.
     pub fn enforcer(&self) -> Option<&Arc<Enforcer>> {
         self.enforcer.as_ref()
     }
@@ -171,13 +173,13 @@ impl VirtualRepository {
         self.enforcer.as_ref().is_some_and(|own| Arc::ptr_eq(own, &verdict.enforcer))
     }
 
-    /// What this repository's policy says of a release that a member has.
+    /// The decision of this repository's policy about a member's release.
     fn verdict<'a>(&self, found: &'a ViewPackage, member: usize, version: &str) -> Option<&'a Verdict> {
         let mut own = found.verdicts.iter().filter(|verdict| self.gave(verdict));
         own.find(|verdict| verdict.member == member && verdict.is_about(version))
     }
 
-    /// What this repository's policy leaves out, of the releases that `verdicts` are about.
+    /// The releases that this repository's policy removes, among those of `verdicts`.
     pub(super) fn held<'a>(&self, verdicts: impl Iterator<Item = &'a Verdict>) -> HeldByMember {
         let own = verdicts.filter(|verdict| self.gave(verdict) && verdict.enforcer.is_enforced());
         let held = own.flat_map(|verdict| {
@@ -187,7 +189,7 @@ impl VirtualRepository {
         HeldByMember(held.collect())
     }
 
-    /// What the policy says of the releases that a member has of a package, each with a sentence, whoever asks.
+    /// The statements of the policy about a member's releases of a package, independent of the caller.
     pub(super) fn policy_says(&self, found: &ViewPackage, member: usize, package: &PackageName) -> PolicyStatements {
         let mut all = PolicyStatements::default();
         for verdict in found.verdicts.iter().filter(|one| self.gave(one) && one.member == member) {
@@ -198,7 +200,7 @@ impl VirtualRepository {
         all
     }
 
-    /// What the policy says of each release of a package, and why.
+    /// The decision of the policy about each release of a package, with the reason.
     pub async fn explain_policy(
         self: &Arc<Self>,
         package: &PackageName,
@@ -223,7 +225,7 @@ impl VirtualRepository {
         Ok(all.map(|(version, at)| (version.clone(), decision(version, *at).unwrap_or_else(clean))).collect())
     }
 
-    /// A member, or a member of one, that is not virtual.
+    /// A direct or indirect member that is not virtual.
     pub(super) fn below(&self, key: &RepoName) -> Option<Repository> {
         self.members().iter().find_map(|member| match &member.repository {
             Repository::Virtual(below) => below.below(key),
@@ -231,7 +233,7 @@ impl VirtualRepository {
         })
     }
 
-    /// What a member lists, with all that policies hold back, and without it.
+    /// A member's list with and without the releases that are held by policy.
     pub(super) async fn both_listings(
         &self,
         view: &View,
@@ -273,12 +275,12 @@ impl VirtualRepository {
         self.apart((at, kind, Some(view.under())), served).await
     }
 
-    /// The policy that holds here, for clients to show and to apply themselves, where `resource` is it: under a name that
-    /// clients take for a policy's home, and only if it is enforced.
+    /// The policy of this repository, if `resource` is its name, for clients to show and to apply. It is published only
+    /// if it is enforced, and if the repository has a name under which clients accept policies.
     ///
-    /// Clients match releases by this repository's name alone. Where one restriction holds for all that public members
-    /// have, it is published with an exception for each name that a private member claims, as far as the caller may see
-    /// it; else without any.
+    /// Clients match releases by the name of this repository alone. If the same rules apply to all public members, they
+    /// are published with an exception for each claimed name that the caller may see. Otherwise the policy is published
+    /// without rules.
     pub(super) async fn published_policy(
         self: &Arc<Self>,
         view: &View,
@@ -305,7 +307,7 @@ impl VirtualRepository {
         Ok(Some((self.policies.keep(key, Payload::new(payload)), CacheLifetime::For(LISTS))))
     }
 
-    /// The rules that hold for whatever public members have, where they are the same.
+    /// The rules for public members, if they are the same for all of them.
     fn public_rules<'a>(&self, enforcer: &'a Enforcer) -> Option<&'a ReleaseRules> {
         let mut public = Vec::new();
         self.public_sources(&mut public);
@@ -324,7 +326,7 @@ impl VirtualRepository {
 }
 
 impl Repository {
-    /// Whether a policy is at work in it, or in a member.
+    /// Whether a policy is active in it or in a member.
     pub(in crate::repository) fn is_policed(&self) -> bool {
         match self {
             Self::Remote(remote) => remote.enforcer().is_some(),
@@ -335,7 +337,7 @@ impl Repository {
         }
     }
 
-    /// The policy at work in it.
+    /// Its active policy.
     pub fn enforcer(&self) -> Option<&Arc<Enforcer>> {
         match self {
             Self::Remote(remote) => remote.enforcer(),
@@ -344,7 +346,7 @@ impl Repository {
         }
     }
 
-    /// What its policy says of each release of a package, and why.
+    /// The decision of its policy about each release of a package, with the reason.
     pub async fn explain_policy(
         &self,
         package: &PackageName,

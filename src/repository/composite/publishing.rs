@@ -1,4 +1,4 @@
-//! What a publish asks of the virtual repositories around it, and what it sets going in them.
+//! What publishing needs from the virtual repositories above: checks before a release, and updates after it.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::hex::resource::RegistryResource;
 use crate::repository::changes::{Change, Event, Subscriber};
 use crate::repository::{RepoError, Repository, RequestContext};
 
-/// How long an index may take to be made after a change that nobody waits for.
+/// How long a rebuild in the background may take after a change.
 const REMAKE: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl VirtualRepository {
-    /// The key of the repository from which a package would be answered, whoever asked; public members are looked at in
-    /// their lists of all names, so that nobody learns which one was looked for.
+    /// The key of the repository that would answer for a package, independent of the caller. For public members their
+    /// complete lists are used, so that no upstream learns the name.
     pub fn home<'a>(
         self: &'a Arc<Self>,
         name: &'a PackageName,
@@ -46,8 +46,8 @@ impl VirtualRepository {
         })
     }
 
-    /// Whether a first publish of `name` to the repository `key` would hide a package of a public member from those who
-    /// read this repository, and nothing says that it may.
+    /// Whether a first release of `name` in the repository `key` would hide a package of a public member from the
+    /// readers of this repository, although no rule allows this.
     pub fn would_shadow<'a>(
         self: &'a Arc<Self>,
         key: &'a RepoName,
@@ -60,9 +60,9 @@ impl VirtualRepository {
             if allowed || !self.claims_of(key, name) {
                 return Ok(false);
             }
-            // Nobody is asked for the name, which may be private from now on.
+            // No member is asked for the name, because it may become private.
             match self.claims_on(name, context).await.on(name.as_str()) {
-                // No public member answers for it here as it is.
+                // No public member answers for it anyway.
                 Claimant::Yes => Ok(false),
                 Claimant::No | Claimant::Unasked => self.has_public(name, context).await,
                 Claimant::Failed(error) => Err(error),
@@ -70,7 +70,7 @@ impl VirtualRepository {
         })
     }
 
-    /// Whether what the repository `key` has under this name is private here.
+    /// Whether packages of the repository `key` with this name are private here.
     fn claims_of(&self, key: &RepoName, name: &PackageName) -> bool {
         self.options.identity.names.allows(name.as_str())
             && self.members().iter().filter(|member| member.names.allows(name.as_str())).any(|member| {
@@ -82,7 +82,7 @@ impl VirtualRepository {
             })
     }
 
-    /// Whether what the repository `key` has under this name is seen here, at any depth.
+    /// Whether packages of the repository `key` with this name are visible here, at any depth.
     pub(super) fn shows_of(&self, key: &RepoName, name: &PackageName) -> bool {
         self.options.identity.names.allows(name.as_str())
             && self.members().iter().filter(|member| member.names.allows(name.as_str())).any(|member| {
@@ -123,22 +123,22 @@ impl VirtualRepository {
         }
     }
 
-    /// Whether packages of this name are seen here where the member `key` has them.
+    /// Whether packages of the direct member `key` with this name are visible here.
     pub fn shows(&self, key: &RepoName, name: &PackageName) -> bool {
         let mut members = self.members().iter();
         self.options.identity.names.allows(name.as_str())
             && members.any(|member| member.repository.key() == key && member.names.allows(name.as_str()))
     }
 
-    /// Whether the repository `key` is a member, or one of a member.
+    /// Whether the repository `key` is a direct or indirect member.
     pub fn has_member(&self, key: &RepoName) -> bool {
         self.members().iter().any(|member| {
             member.repository.key() == key || member.repository.as_virtual().is_some_and(|below| below.has_member(key))
         })
     }
 
-    /// Makes again what readers have asked for of late, and `packages`, whether they have or not. Nobody waits for it:
-    /// who asks meanwhile joins in.
+    /// Rebuilds in the background what readers have requested recently; with `packages` also packages that they have
+    /// not requested. A request for a resource joins its rebuild.
     fn remake(self: &Arc<Self>, resources: &[RegistryResource], packages: bool) {
         for (_, Recent { view, is_sent }) in &self.recent {
             let scope = || Arc::clone(&view.scope);
@@ -148,7 +148,7 @@ impl VirtualRepository {
                 RegistryResource::Package(name) => packages || self.packages.contains_key(&(scope(), name.clone())),
                 RegistryResource::Policy(_) => false,
             };
-            // Who has which names decides what both lists show.
+            // A change of the names affects both lists.
             let lists = resources.contains(&RegistryResource::Names).then_some(RegistryResource::Versions);
             for resource in resources.iter().cloned().chain(lists).filter(is_held) {
                 let (repository, view) = (Arc::clone(self), view.clone());
@@ -165,8 +165,8 @@ impl VirtualRepository {
                         Ok::<_, RepoError>(())
                     };
                     if let Err(error) = made.await {
-                        // Whoever asks for it finds out, too.
-                        tracing::debug!(repository = %repository.key(), %resource, %error, "not made again");
+                        // The next client that requests it gets the error, too.
+                        tracing::debug!(repository = %repository.key(), %resource, %error, "a rebuild failed");
                     }
                 });
             }
@@ -175,7 +175,7 @@ impl VirtualRepository {
 }
 
 impl Subscriber for VirtualRepository {
-    /// Makes again what is made of a member's resources that have changed.
+    /// Rebuilds what depends on a member's changed resources.
     fn notice(self: Arc<Self>, change: &Change) {
         match &change.event {
             Event::PackageChanged { repository, package } if self.has_member(repository) => {

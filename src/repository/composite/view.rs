@@ -1,4 +1,4 @@
-//! What of a virtual repository a caller may see.
+//! The part of a virtual repository that a caller may see.
 
 use std::sync::Arc;
 
@@ -7,16 +7,17 @@ use crate::auth::{PatternSet, ReadGrant};
 use crate::repository::Repository;
 use crate::repository::enforcer::Enforcer;
 
-/// The members that a caller may read, and how much of each; and the policies that hold back what they have. Made of the
-/// caller's right, or of nobody's: then it shows all, and what is made of it is for the server itself.
+/// The members that a caller may read, the packages of each, and the policies that apply. A view is built from a
+/// caller's right, or without one: then it shows everything, and its results are only for the server itself.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     /// Two views of one repository with the same scope are the same.
     pub(super) scope: Arc<str>,
     whole: bool,
-    /// Whether it is asked for at the repository's own address.
+    /// Whether it is the view at the repository's own address.
     plain: bool,
-    /// Of the repository and of those through which it is seen, the outermost first; `None`: nothing is held back.
+    /// The policies of this repository and of those through which it is seen, the outermost first; `None`: no policy
+    /// applies.
     policies: Option<Arc<[Arc<Enforcer>]>>,
     members: Arc<[Seen]>,
 }
@@ -24,24 +25,24 @@ pub(super) struct View {
 #[derive(Debug)]
 struct Seen {
     packages: Option<PatternSet>,
-    /// Of a member that is virtual itself.
+    /// For a virtual member: the view of it.
     below: Option<View>,
-    /// The same without any policy.
+    /// The same view without policies.
     unheld: Option<View>,
 }
 
 impl View {
-    /// What a grant for this repository shows.
+    /// The view that a grant for this repository allows.
     pub(super) fn of(repository: &VirtualRepository, grant: &ReadGrant) -> Self {
         Self::new(repository, Some(grant), Some(&[]))
     }
 
-    /// Everything that its policies leave.
+    /// Everything, filtered by its policies.
     pub(super) fn whole(repository: &VirtualRepository) -> Self {
         Self::new(repository, None, Some(&[]))
     }
 
-    /// Everything.
+    /// Everything, including releases held by policy.
     pub(super) fn unheld(repository: &VirtualRepository) -> Self {
         Self::new(repository, None, None)
     }
@@ -78,43 +79,43 @@ impl View {
         }
     }
 
-    /// The policies that hold for what is seen.
+    /// The policies that apply to this view.
     pub(super) fn policies(&self) -> &[Arc<Enforcer>] {
         self.policies.as_deref().unwrap_or_default()
     }
 
-    /// Their views' keys, which say which they are.
+    /// The keys of the repositories that have these policies, which identify the policies.
     pub(super) fn under(&self) -> Arc<str> {
         keys(self.policies()).into()
     }
 
-    /// Whether no policy counts, not even a member's own.
+    /// Whether no policy applies, not even those of members.
     pub(super) fn is_unheld(&self) -> bool {
         self.policies.is_none()
     }
 
-    /// Whether it is what the repository shows, at its own address, to those who may see all of it.
+    /// Whether it is the complete view at the repository's own address.
     pub(super) fn is_main(&self) -> bool {
         self.whole && self.plain
     }
 
-    /// Whether the member is seen at all.
+    /// Whether the view includes the member.
     pub(super) fn sees(&self, member: usize) -> bool {
         self.members.get(member).is_some_and(|seen| seen.packages.is_some())
     }
 
-    /// Whether a package of the member is seen.
+    /// Whether the view includes a package of the member.
     pub(super) fn reads(&self, member: usize, package: &str) -> bool {
         let packages = self.members.get(member).and_then(|seen| seen.packages.as_ref());
         packages.is_some_and(|packages| packages.allows(package))
     }
 
-    /// The view of a member that is virtual itself.
+    /// The view of a virtual member.
     pub(super) fn below(&self, member: usize) -> Option<&Self> {
         self.members.get(member)?.below.as_ref()
     }
 
-    /// The same with what policies hold back.
+    /// The view of a virtual member, including releases held by policy.
     pub(super) fn unheld_below(&self, member: usize) -> Option<&Self> {
         self.members.get(member)?.unheld.as_ref()
     }
@@ -124,7 +125,7 @@ fn keys(policies: &[Arc<Enforcer>]) -> String {
     policies.iter().map(|one| one.view().as_str()).collect::<Vec<_>>().join(",")
 }
 
-/// The scope of all that a repository has.
+/// The scope of everything that a repository has.
 fn everything(repository: &VirtualRepository) -> String {
     let member = |member: &Member| member.repository.as_virtual().map_or_else(|| "*".to_owned(), |one| everything(one));
     format!("*({})", repository.members().iter().map(member).collect::<Vec<_>>().join(","))

@@ -1,4 +1,4 @@
-//! A release where it lives, with what each policy that applies to it says: the first half of a delivery.
+//! A release that was found, with the decision of each policy that applies: the first half of a delivery.
 
 use std::sync::Arc;
 
@@ -16,28 +16,28 @@ use crate::repository::{
     CacheLifetime, LocalRepository, RemoteRepository, RepoError, Repository, RequestContext, Served,
 };
 
-/// Where a release lives.
+/// The repository that has a release.
 #[derive(Clone, Debug)]
 pub(in crate::repository) enum ReleaseHome {
     Remote(Arc<RemoteRepository>),
     Local(Arc<LocalRepository>),
 }
 
-/// A release, and what is decided about it. Its file and the judgements are of one state of its index.
+/// A release, and the decisions about it. Its file and the decisions belong to the same version of its index.
 #[derive(Debug)]
 pub(in crate::repository) struct Located {
     pub(in crate::repository) home: ReleaseHome,
-    /// What its file has to be.
+    /// The checksums that its file must have.
     pub(in crate::repository) expected: ExpectedFile,
-    /// The checksum by which its index, and so each policy, knows it.
+    /// The checksum in its index, by which policies identify it.
     pub(in crate::repository) checksum: Option<Sha256>,
-    /// How long others may keep its file.
+    /// How long clients may cache its file.
     pub(in crate::repository) keep: CacheLifetime,
-    /// What each policy that applies says, that of the outermost repository first.
+    /// The decision of each policy that applies, that of the outermost repository first.
     pub(in crate::repository) judged: Vec<Judged>,
 }
 
-/// What one policy says of the package of a release.
+/// One policy's decision about the package of a release.
 #[derive(Debug)]
 pub(in crate::repository) struct Judged {
     pub(in crate::repository) enforcer: Arc<Enforcer>,
@@ -52,8 +52,8 @@ impl Judged {
     }
 }
 
-/// What `above`, the policies of the repositories through which a package is seen, say of it as it is in `shown`, which
-/// its upstream confirmed at that time.
+/// Evaluates `above`, the policies of the repositories through which a package is seen, for the package as it is in
+/// `shown`. Its upstream confirmed that at `confirmed_at`.
 pub(in crate::repository) async fn judged_by(
     above: &[Arc<Enforcer>],
     source: PackageSource<'_>,
@@ -68,7 +68,7 @@ pub(in crate::repository) async fn judged_by(
     Ok(judged)
 }
 
-/// Whether any of these policies has rules for what lives in this repository.
+/// Whether any of these policies has rules for this repository.
 pub(in crate::repository) fn any_applies(above: &[Arc<Enforcer>], home: &RepoName) -> bool {
     above.iter().any(|one| one.rules(home).is_some())
 }
@@ -81,7 +81,7 @@ impl Located {
         }
     }
 
-    /// Refuses what an enforced policy holds.
+    /// Fails if an enforced policy holds the release.
     pub(super) fn refuse_held(&self, name: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
         let mut enforced = self.judged.iter().filter(|one| one.enforcer.is_enforced());
         enforced.try_for_each(|one| {
@@ -90,13 +90,13 @@ impl Located {
         })
     }
 
-    /// Says what policies in a dry run would hold.
+    /// Reports the release if a policy in a dry run would hold it.
     pub(super) fn say_would_hold(&self, name: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
         let mut dry = self.judged.iter().filter(|one| !one.enforcer.is_enforced());
         dry.try_for_each(|one| one.enforcer.ask(&one.judgement, name, asker))
     }
 
-    /// The policies that have a rule about licences, and do not know those of this release.
+    /// The policies that need the licences of this release and do not know them.
     fn undecided(&self) -> impl Iterator<Item = &Judged> {
         let is_unread = |one: &&Judged| {
             self.checksum.as_ref().is_none_or(|checksum| one.enforcer.asks_for_licences(&one.judgement, checksum))
@@ -109,7 +109,7 @@ impl Located {
         self.undecided().next().is_none()
     }
 
-    /// Reads the licences out of its file, which is whole, for those who do not know them.
+    /// Reads the licences from its complete file, for the policies that need them.
     pub(super) async fn read_licences(&self, package: &PackageName, file: &ProvenArtifact) -> Result<(), RepoError> {
         let Some(checksum) = &self.checksum else { return Ok(()) };
         for one in self.undecided() {
@@ -118,10 +118,10 @@ impl Located {
         Ok(())
     }
 
-    /// What a delivery of its file would be written down for.
+    /// The policies for which a delivery of its file is recorded.
     pub(super) fn excused(&self, name: &ArtifactName) -> AllowingPolicies {
         let Some(checksum) = self.checksum else { return AllowingPolicies { release: None, policies: Vec::new() } };
-        // What is excused from a rule has not been allowed by it, and what would be held is not either.
+        // An exempt release has not been allowed by the rule; neither has one that would be held.
         let is_allowed =
             |one: &&Judged| one.unknown.is_none() && one.judgement.evaluation.allows(name.version.as_str());
         let policies = self.judged.iter().filter(is_allowed).map(|one| {
@@ -131,7 +131,7 @@ impl Located {
         AllowingPolicies { policies: policies.collect(), release: Some((self.key().clone(), checksum)) }
     }
 
-    /// The digest of its file, where that is known before it is fetched.
+    /// The digest of its file, if it is known before the file is fetched.
     pub(super) async fn digest(&self) -> Result<Option<Sha256>, RepoError> {
         match (&self.home, &self.expected) {
             (_, ExpectedFile::Outer(digest)) => Ok(Some(*digest)),
@@ -140,7 +140,7 @@ impl Located {
         }
     }
 
-    /// The length of its file, where it is stored.
+    /// The length of its file, if it is stored.
     pub(super) async fn length(&self, digest: Sha256) -> Result<Option<u64>, RepoError> {
         match &self.home {
             ReleaseHome::Remote(remote) => remote.stored_length(digest).await,
@@ -148,7 +148,7 @@ impl Located {
         }
     }
 
-    /// Its file; `None` where the release has been replaced meanwhile, and its index is another one by now.
+    /// Its file; `None` if the release was replaced meanwhile, so that its index has changed.
     pub(super) async fn tarball(
         &self,
         name: &ArtifactName,
@@ -159,7 +159,7 @@ impl Located {
             (ReleaseHome::Local(local), ExpectedFile::Outer(digest)) => Some(local.obtain_tarball(*digest).await?),
             (ReleaseHome::Local(_), _) => None,
         };
-        // A file of another digest than the judged one is another file.
+        // A file with another digest than the evaluated one is a different file.
         let is_same = |file: &Served<ProvenArtifact>| match &self.expected {
             ExpectedFile::Outer(digest) | ExpectedFile::Both { outer: digest, .. } => file.value.digest == *digest,
             _ => true,
@@ -167,7 +167,7 @@ impl Located {
         Ok(found.filter(is_same))
     }
 
-    /// Its documentation, and how long others may keep it.
+    /// Its documentation, and how long clients may cache it.
     pub(super) async fn docs(
         &self,
         name: &ArtifactName,
@@ -179,43 +179,43 @@ impl Located {
         }
     }
 
-    /// Tells who warms caches that a client asks for it.
+    /// Tells the prefetcher that a client has requested the release.
     pub(super) fn tell_asked(&self, name: &ArtifactName, context: RequestContext) {
         if let ReleaseHome::Remote(remote) = &self.home {
             remote.tell_asked(context, &name.package, Some(&name.version));
         }
     }
 
-    /// Refuses it where the licences of its file count and cannot be known.
+    /// Fails if a policy needs the licences of the release and they could not be read.
     pub(super) fn refuse_undecided(&self, name: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
         let why = "its licences could not be read";
         self.undecided().try_for_each(|one| one.enforcer.refuse_undecided(name, why, asker))
     }
 }
 
-/// The policies that allow a release by themselves, for each of which its first delivery is written down.
+/// The policies that allow a release without an exemption. For each of them its first delivery is recorded.
 #[derive(Debug)]
 pub(super) struct AllowingPolicies {
-    /// Where it lives, and the checksum by which it is known.
+    /// The repository that has it, and its checksum in the index.
     release: Option<(RepoName, Sha256)>,
-    /// Each with whether the licences of the release count, are known, and are allowed.
+    /// Each with whether it needs the licences of the release, knows them and allows them.
     policies: Vec<(Arc<Enforcer>, bool)>,
 }
 
 impl AllowingPolicies {
-    /// Writes down that the file is delivered.
+    /// Records that the file is delivered.
     pub(super) async fn write_delivery(&self, name: &ArtifactName) {
         let Some((key, checksum)) = &self.release else { return };
         for (enforcer, licences_known) in &self.policies {
-            // Boxed: most answers have no policy, and each of them would be allocated with room for it.
+            // Boxed: most answers have no policy, and each would reserve memory for it.
             Box::pin(enforcer.delivered(key, name, checksum, *licences_known)).await;
         }
     }
 }
 
 impl Repository {
-    /// The release of that name, with what its policies and those `above` it say: the policies of the repositories through
-    /// which it is asked for, the outermost first. Does not ask whether it may be had. Cancel safe.
+    /// Finds the release, and evaluates its policies and those `above` it: the policies of the repositories through
+    /// which it is requested, the outermost first. Does not check whether it is held. Cancel safe.
     pub(in crate::repository) async fn locate(
         &self,
         grant: &ReadGrant,

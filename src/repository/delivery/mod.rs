@@ -1,16 +1,17 @@
-//! The one way by which a tarball or a documentation archive is given out, whatever repository it is of and whoever asks.
+//! Delivers tarballs and documentation archives. All downloads go through this module, from every repository and for
+//! every caller.
 //!
 //! ```text
-//! locate the release, judged by every policy that applies
-//!   → refuse what a policy holds
-//!   → obtain the file that was judged; if the release was replaced meanwhile: from the start
-//!   → read from all of it what rules need (licences), and if any did: from the start
-//!   → answer → write down that it is delivered → give out the last bytes
+//! locate the release, and evaluate every policy that applies
+//!   → fail if a policy holds it
+//!   → obtain the file that was evaluated; if the release was replaced meanwhile: start again
+//!   → read from the complete file what rules need (licences); if any rule did: start again
+//!   → answer → record the delivery → send the last bytes
 //! ```
 //!
-//! Only a client's request writes anything down, and only where all bytes of the answer are proven and the last of them is
-//! given out, or for a 304 to a client that has named this very file. Where a rule that applies cannot be decided, the
-//! answer is a refusal.
+//! A delivery is recorded only for the request of a client: when all bytes of the answer are verified and the last of
+//! them are sent, or when a client that listed this very file gets 304. If a rule that applies cannot be decided, the
+//! release is refused.
 
 mod condition;
 mod located;
@@ -31,11 +32,11 @@ use crate::cache::single_flight::NoOutcome;
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::ArtifactName;
 
-/// How often a release is located for one delivery. Twice suffice where licences are read; more are needed only where the
-/// release is being replaced at that moment.
+/// How often a release is located for one delivery. Two rounds suffice to read licences; more are needed only while the
+/// release is being replaced.
 const ROUNDS: u32 = 4;
 
-/// Which file of a release.
+/// The files of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReleaseFile {
     /// The package itself.
@@ -44,46 +45,46 @@ pub enum ReleaseFile {
     Docs,
 }
 
-/// How much of it.
+/// How much of a file is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryExtent {
-    /// What is known of it without its bytes: of a tarball what its index says, which starts no fetch.
+    /// What is known without its bytes: for a tarball the content of its index. This starts no fetch.
     Head,
     /// Its bytes.
     Whole,
 }
 
-/// What it is for.
+/// The purpose of a delivery.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose<'a> {
-    /// A client gets it. What it gets is counted in this log, and the first delivery of a tarball is written down for the
-    /// policies that allow it.
+    /// A client downloads the file. The download is counted in this log, and the first delivery of a tarball is
+    /// recorded for the policies that allow it.
     Client(&'a Arc<FetchLog>),
-    /// This server's own work. Nothing is written down.
+    /// This server needs the file itself. Nothing is recorded.
     Internal,
 }
 
-/// What is ordered of a release.
+/// A request for a file of a release.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliveryOrder<'a> {
-    /// Which file.
+    /// The file.
     pub file: ReleaseFile,
     /// How much of it.
     pub amount: DeliveryExtent,
-    /// For whom.
+    /// The purpose.
     pub purpose: Purpose<'a>,
-    /// On which condition.
+    /// The condition of the request.
     pub condition: &'a Condition,
 }
 
 impl DeliveryOrder<'static> {
-    /// A file for this server's own work.
+    /// A request for this server itself.
     pub const fn internal(file: ReleaseFile, amount: DeliveryExtent) -> Self {
         Self { file, amount, purpose: Purpose::Internal, condition: Condition::NONE }
     }
 }
 
-/// What may be answered. Only this module makes it.
+/// The result of a delivery. Only this module creates it.
 #[derive(Debug)]
 pub struct Delivered {
     answer: DeliveryAnswer,
@@ -92,29 +93,29 @@ pub struct Delivered {
     receipt: Option<DeliveryReceipt>,
 }
 
-/// What an answer consists of.
+/// The content of an answer.
 #[derive(Debug)]
 pub enum DeliveryAnswer {
     /// The file.
     File(Artifact),
-    /// The client has the file: 304.
+    /// The client has the file already: 304.
     Unchanged,
-    /// The head alone, with the length of the file where it is stored.
+    /// Only the head, with the length of the file if it is stored.
     Head(Option<u64>),
 }
 
 impl Delivered {
-    /// SHA-256 of the file, of which its entity tag is made; `None` for an old release that was never fetched.
+    /// SHA-256 of the file, from which its entity tag is made; `None` for an old release that was never fetched.
     pub fn digest(&self) -> Option<Sha256> {
         self.digest
     }
 
-    /// How long others may keep it.
+    /// How long clients may cache it.
     pub fn keep(&self) -> CacheLifetime {
         self.keep
     }
 
-    /// The length of the file, where it is known.
+    /// The length of the file, if it is known.
     pub fn length(&self) -> Option<u64> {
         match &self.answer {
             DeliveryAnswer::File(artifact) => Some(artifact.length()),
@@ -123,14 +124,15 @@ impl Delivered {
         }
     }
 
-    /// What is answered, and what is to be written down before the last of its bytes is given out.
+    /// The answer, and the receipt to be written before the last of its bytes are sent.
     pub fn into_answer(self) -> (DeliveryAnswer, Option<DeliveryReceipt>) {
         (self.answer, self.receipt)
     }
 }
 
 impl Repository {
-    /// A file of a release, or what is known of it, if it may be had. Cancel safe: fetches go on alone.
+    /// Delivers a file of a release, or its head, unless a policy holds it. Cancel safe: fetches continue without their
+    /// caller.
     pub async fn deliver(
         &self,
         grant: &ReadGrant,
@@ -165,8 +167,8 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// What may be answered of a release that no policy holds; `None` where it has to be located and judged once more.
-    /// `read`: the tarball out of which the round before has read what rules need.
+    /// The answer for a release that no policy holds; `None` if it has to be located and evaluated again. `read` is the
+    /// tarball from which the round before has read what rules need.
     async fn attempt(
         &self,
         located: Served<Located>,
@@ -202,7 +204,8 @@ impl Delivery<'_> {
         }
     }
 
-    /// Obtains all of the tarball and reads out of it what rules need. Whoever has done so before and is asked again cannot.
+    /// Obtains the complete tarball, and reads from it what rules need. Fails if the round before has read the same
+    /// tarball.
     async fn read_licences(
         &self,
         located: &Located,
@@ -210,7 +213,7 @@ impl Delivery<'_> {
     ) -> Result<(), RepoError> {
         let Some(file) = located.tarball(self.name, self.context).await? else { return Ok(()) };
         if read.as_ref().is_some_and(|before| before.value.digest == file.value.digest) {
-            // In a dry run nothing is refused, and what is not known is read again next time.
+            // A dry run refuses nothing, and reads unknown licences again the next time.
             return located.refuse_undecided(self.name, self.asker);
         }
         let Served { value: ProvenArtifact { artifact, digest }, status, upstream } = file;
@@ -221,7 +224,7 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    /// All of a file, proven; `None` where the release was replaced while it was fetched.
+    /// The complete, verified file; `None` if the release was replaced while it was fetched.
     async fn whole(&self, artifact: Artifact) -> Result<Option<Artifact>, RepoError> {
         let whole = tokio::time::timeout_at(self.context.deadline, artifact.whole()).await;
         match whole.map_err(|_| CacheError::NoOutcome(NoOutcome::Deadline))? {
@@ -237,7 +240,7 @@ impl Delivery<'_> {
         read: Option<Served<ProvenArtifact>>,
     ) -> Result<Option<Served<Delivered>>, RepoError> {
         let found = match read {
-            // As it came, its story included.
+            // With the cache status of that fetch.
             Some(file) if located.digest().await? == Some(file.value.digest) => Some(file),
             _ => located.tarball(self.name, self.context).await?,
         };
@@ -245,7 +248,7 @@ impl Delivery<'_> {
             return Ok(None);
         };
         let (answer, receipt) = if self.order.condition.is_met_by(&digest) {
-            // What is still arriving may be another file after all.
+            // A file that is still being fetched may turn out to be a different one.
             if Box::pin(self.whole(artifact)).await?.is_none() {
                 return Ok(None);
             }
@@ -259,7 +262,7 @@ impl Delivery<'_> {
         Ok(Some(Served { value, status, upstream }))
     }
 
-    /// They have no checksum to judge by: which file belongs to a release is its repository's word.
+    /// Documentation has no checksum to compare: its repository decides which file belongs to a release.
     async fn docs(&self, located: &Located) -> Result<Served<Delivered>, RepoError> {
         let served = located.docs(self.name, self.context).await?;
         located.say_would_hold(self.name, self.asker)?;
@@ -273,8 +276,8 @@ impl Delivery<'_> {
         }))
     }
 
-    /// Says what would be held of a file that a client has; and where it has named that file, and would be given it, writes
-    /// down that it is delivered.
+    /// Reports it if a policy in a dry run would hold the file that a client has. If the client listed this very file,
+    /// and would be given it, the delivery is recorded.
     async fn say_unchanged(&self, located: &Located, digest: Option<Sha256>) -> Result<(), RepoError> {
         located.say_would_hold(self.name, self.asker)?;
         let is_named = digest.is_some_and(|digest| self.order.condition.names(&digest));
@@ -284,7 +287,7 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    /// What is written down when a client has all bytes that it gets.
+    /// The receipt, to be written when a client has received all bytes.
     fn receipt(&self, located: &Located) -> Option<DeliveryReceipt> {
         let Purpose::Client(log) = self.order.purpose else { return None };
         Some(DeliveryReceipt {

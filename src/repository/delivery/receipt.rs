@@ -1,4 +1,4 @@
-//! What is written down of a file when its last byte is given out.
+//! Records the delivery of a file when its last bytes are sent.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;
 use crate::repository::FetchLog;
 
-/// What is to be written down of an answer with bytes. It is made with the answer; nothing is written where it is dropped,
-/// because the client has gone away or the file has turned out to be another one.
+/// The records to be written for an answer with a body. Nothing is written if the receipt is dropped, because the
+/// client has disconnected or the file failed verification.
 #[derive(Debug)]
 pub struct DeliveryReceipt {
     pub(super) name: ArtifactName,
     pub(super) excused: AllowingPolicies,
     pub(super) log: Arc<FetchLog>,
-    /// The repository that was asked.
+    /// The repository that the client requested.
     pub(super) repository: RepoName,
     pub(super) caller: Caller,
     pub(super) client: Option<IpAddr>,
 }
 
 impl DeliveryReceipt {
-    /// Writes it down. To be called when all bytes of the answer are proven, and before the last of them is given out, so
-    /// that nobody has a file of which this is not known.
+    /// Writes the records. Called when all bytes of the answer are verified, and before the last of them are sent, so
+    /// that no client has a file whose delivery is not recorded.
     pub async fn write(self) {
         self.excused.write_delivery(&self.name).await;
         self.log.delivered(&self.repository, &self.name, &self.caller, self.client);

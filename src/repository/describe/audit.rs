@@ -1,4 +1,4 @@
-//! What was done to a package, as a caller is told of it.
+//! The audit log of a package, as a caller may see it.
 
 use super::Reading;
 use super::package_home::ShownReleases;
@@ -8,9 +8,9 @@ use crate::repository::{RepoError, Repository};
 use crate::state::audit::{Actor, Entry};
 
 impl Repository {
-    /// A page of what was done to a package of a local repository, newest first; pages begin at 1. Where somebody was, and
-    /// with which of their keys, is for those who look after the package: `keeper` is the right to that. What happened to a
-    /// release that is hidden from others is hidden from them, too.
+    /// A page of the audit log of a package in a local repository, newest first; pages start at 1. Addresses and keys
+    /// of the people are shown only to callers who may manage the package: `keeper` is that right. Others also do not
+    /// see the entries about releases that are hidden from them.
     pub async fn audit_log(
         &self,
         grant: &ReadGrant,

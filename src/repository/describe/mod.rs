@@ -1,8 +1,8 @@
-//! What a caller is shown of packages, releases, their people and their past: already without what the caller's rights, the
-//! rules for names and policies leave out.
+//! Descriptions of packages, releases, owners and their history for a caller. What the caller's rights, the name rules
+//! and the policies exclude has been removed.
 //!
-//! The values that hold it are made here alone, and what they are made of does not leave `repository`. So whoever shows
-//! them, as JSON or as a page, cannot forget to leave something out.
+//! Only this module creates these values, and their sources stay inside `repository`. So the code that shows them, as
+//! JSON or as a page, cannot forget to remove something.
 
 mod audit;
 mod owners;
@@ -20,7 +20,7 @@ pub use search::{FoundPackages, PackageSearch, SearchIn};
 use super::private_text::TypedText;
 use super::{Catalog, RequestContext};
 
-/// What an answer is made from: the repositories of one configuration, within the time of one request.
+/// The input for a description: the repositories of one configuration, and the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'a> {
     /// The repositories.
@@ -30,8 +30,8 @@ pub struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Whether a text names something that is private on this server. It is looked for in all repositories, whichever is
-    /// asked: an upstream that is told has been told.
+    /// Whether a text contains a private name of this server. The names of all repositories are checked, because a name
+    /// that was sent to an upstream stays known there.
     async fn is_named_privately(self, text: &str) -> bool {
         let text = TypedText::of(text);
         for repository in self.catalog.iter() {

@@ -1,4 +1,4 @@
-//! The owners of packages and the packages of owners, as a caller is shown them.
+//! The owners of packages, and the packages of owners, as a caller may see them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,35 +12,35 @@ use crate::auth::{OwnerLevel, ReadGrant};
 use crate::hex::name::PackageName;
 use crate::repository::{RemoteRepository, RepoError, Repository};
 
-/// Who owns a package, as a caller is shown it.
+/// The owners of a package, as a caller may see them.
 #[derive(Clone, Debug)]
 pub struct OwnersView {
     is_public: bool,
     owners: PackageOwners,
 }
 
-/// Who owns a package, by whoever knows it.
+/// The owners of a package, by source.
 #[derive(Clone, Debug)]
 pub enum PackageOwners {
-    /// Accounts of this server, with their levels; the organization of the repository where no user owns it.
+    /// Accounts of this server, with their levels; if no user owns the package, the organization of the repository.
     Local(BTreeMap<String, OwnerLevel>),
-    /// Users of the upstream, as its API tells of them: a list of objects.
+    /// Users of the upstream, as its API returns them: a list of objects.
     Upstream(Arc<Value>),
 }
 
 impl OwnersView {
-    /// Whether everybody is shown the same.
+    /// Whether everyone gets the same answer.
     pub fn is_public(&self) -> bool {
         self.is_public
     }
 
-    /// Who they are.
+    /// The owners.
     pub fn owners(&self) -> &PackageOwners {
         &self.owners
     }
 }
 
-/// A user of an upstream, as a caller is shown one.
+/// A user of an upstream, as a caller may see one.
 #[derive(Clone, Debug)]
 pub struct UpstreamUser {
     home: Repository,
@@ -54,19 +54,19 @@ impl UpstreamUser {
         &self.home
     }
 
-    /// Whether everybody is shown the same.
+    /// Whether everyone gets the same answer.
     pub fn is_public(&self) -> bool {
         self.is_public
     }
 
-    /// What its API tells, with those of the user's packages that are to be had here.
+    /// The answer of the upstream's API, reduced to those of the user's packages that are available here.
     pub fn value(&self) -> &Value {
         &self.value
     }
 }
 
 impl Repository {
-    /// Who owns a package. `grant` is a right to this repository. Cancel safe.
+    /// The owners of a package. `grant` is a right to this repository. Cancel safe.
     pub async fn owners(
         &self,
         grant: &ReadGrant,
@@ -116,7 +116,7 @@ impl Repository {
         Err(failed)
     }
 
-    /// A user of an upstream without the packages that the caller may not read here.
+    /// Removes the packages that the caller may not read here from a user of an upstream.
     fn with_packages_here(&self, remote: &RemoteRepository, right: &ReadGrant, value: &Value) -> Value {
         let is_here =
             |name: &str| self.identity().names.allows(name) && remote.allows(name) && right.packages().allows(name);

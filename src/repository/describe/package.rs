@@ -1,4 +1,4 @@
-//! A package, as a caller is shown it.
+//! The description of a package for a caller.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::repository::local::Package;
 use crate::repository::remote::{DescribedPackage, UpstreamAnswer, without_held};
 use crate::repository::{LocalRepository, RepoError, Repository};
 
-/// What a caller is shown of a package.
+/// The description of a package for a caller.
 #[derive(Clone, Debug)]
 pub struct PackageView {
     home: Repository,
@@ -20,27 +20,27 @@ pub struct PackageView {
     content: PackageContent,
 }
 
-/// What is known of a package, by whoever knows it.
+/// The content of a description, by source.
 #[derive(Clone, Debug)]
 pub enum PackageContent {
-    /// A local repository: all that was published, releases newest first. Owners are never none where the repository is an
-    /// organization's: it owns what no user owns.
+    /// From a local repository: everything that was published, the newest release first. In the repository of an
+    /// organization the owners are never empty: the organization owns the packages that no user owns.
     Local(Package),
-    /// The upstream's API, in its own words.
+    /// From the upstream's API, unchanged.
     Upstream(Arc<Value>),
-    /// The signed index.
+    /// From the signed index.
     Index(DescribedPackage),
-    /// The signed list of versions.
+    /// From the signed list of versions.
     Listed(FoundName),
 }
 
 impl PackageView {
-    /// One that a rule of [`super`] has let pass.
+    /// Creates a description. The caller has applied the rules of [`super`].
     pub(super) fn new(home: Repository, is_public: bool, content: PackageContent) -> Self {
         Self { home, is_public, content }
     }
 
-    /// A package of a local repository without what policies hold of it.
+    /// A package of a local repository without the releases that are held by policy.
     pub(super) fn of_local(
         local: Arc<LocalRepository>,
         is_public: bool,
@@ -51,27 +51,27 @@ impl PackageView {
         Self::new(Repository::Local(local), is_public, PackageContent::Local(package))
     }
 
-    /// The repository that has it; it unites no others.
+    /// The repository that has it, never a virtual one.
     pub fn home(&self) -> &Repository {
         &self.home
     }
 
-    /// Whether everybody is shown the same.
+    /// Whether everyone gets the same answer.
     pub fn is_public(&self) -> bool {
         self.is_public
     }
 
-    /// What is known of it.
+    /// The content of the description.
     pub fn content(&self) -> &PackageContent {
         &self.content
     }
 
-    /// The repository that has it, and what is known of it.
+    /// The repository that has it, and the content of the description.
     pub fn into_parts(self) -> (Repository, PackageContent) {
         (self.home, self.content)
     }
 
-    /// What it is called, if whoever tells of it says so.
+    /// Its name, if the content has one.
     pub(super) fn name(&self) -> Option<&str> {
         match &self.content {
             PackageContent::Local(package) => Some(&package.name),
@@ -82,8 +82,8 @@ impl PackageView {
     }
 }
 
-/// A package with its owners. One without a user as its owner is the organization's of its repository, whose members have
-/// rights by their roles in any case.
+/// Completes the owners of a package. If no user owns it, it belongs to the organization of its repository, whose
+/// members have rights by their roles anyway.
 pub(super) fn owned(local: &LocalRepository, mut package: Package) -> Package {
     if let (true, Some(organization)) = (package.owners.is_empty(), local.identity().access.organization()) {
         package.owners.insert(organization.to_owned(), OwnerLevel::Full);
@@ -92,7 +92,7 @@ pub(super) fn owned(local: &LocalRepository, mut package: Package) -> Package {
 }
 
 impl Repository {
-    /// What a caller is shown of a package. `grant` is a right to this repository. Cancel safe.
+    /// Describes a package for a caller. `grant` is a right to this repository. Cancel safe.
     pub async fn describe(
         &self,
         grant: &ReadGrant,

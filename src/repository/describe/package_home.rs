@@ -1,4 +1,4 @@
-//! Where a package lives that a repository is asked about, and what policies leave of it there.
+//! Finds the repository that has a package, and its releases that policies allow.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,30 +12,30 @@ use crate::repository::{LocalRepository, RemoteRepository, RepoError, Repository
 
 /// The repository that has a package, with the caller's right to read it there.
 pub(super) enum PackageHome {
-    /// It is published here.
+    /// It was published here.
     Local {
-        /// Who has it.
+        /// The repository that has it.
         local: Arc<LocalRepository>,
         /// The right to read it.
         right: ReadGrant,
-        /// How a virtual repository shows it, where one was asked and lists it.
+        /// The package as the requested virtual repository shows it, if that lists it.
         shown: Option<ShownPackage>,
     },
-    /// It is an upstream's.
+    /// It comes from an upstream.
     Remote {
-        /// Who has it.
+        /// The repository that has it.
         remote: Arc<RemoteRepository>,
         /// The right to read it.
         right: ReadGrant,
-        /// How a virtual repository shows it, where one was asked.
+        /// The package as the requested virtual repository shows it.
         shown: Option<ShownPackage>,
     },
-    /// Several have releases of it; the signed index of the virtual repository alone knows all of them.
+    /// Several repositories have releases of it; only the signed index of the virtual repository has all of them.
     Several(ShownPackage),
 }
 
 impl PackageHome {
-    /// Where a package lives that `asked` is asked about.
+    /// Finds the home of a package, for a request to the repository `asked`.
     pub(super) async fn of(
         asked: &Repository,
         grant: &ReadGrant,
@@ -66,7 +66,7 @@ impl PackageHome {
         }
     }
 
-    /// A local repository may know a package of which it lists no release.
+    /// A local repository may have a package without listing a release of it.
     async fn unlisted(
         composed: &VirtualRepository,
         grant: &ReadGrant,
@@ -77,7 +77,7 @@ impl PackageHome {
         Ok(Self::Local { local, right, shown })
     }
 
-    /// In a repository that unites no others.
+    /// The home in a repository that is not virtual.
     fn in_one(home: Repository, right: ReadGrant, shown: Option<ShownPackage>) -> Result<Self, RepoError> {
         match home {
             Repository::Local(local) => Ok(Self::Local { local, right, shown }),
@@ -97,7 +97,7 @@ impl PackageHome {
         }
     }
 
-    /// The home of whoever comes first: it knows who owns the package.
+    /// The home in the first repository, which knows the owners of the package.
     pub(super) fn first(self) -> Result<Self, RepoError> {
         match self {
             Self::Several(shown) => {
@@ -109,19 +109,19 @@ impl PackageHome {
     }
 }
 
-/// What policies leave of the releases of a package of a local repository.
+/// The releases of a package of a local repository that policies allow.
 #[derive(Debug)]
 pub(super) enum ShownReleases {
     /// All of them.
     All,
-    /// Those that the virtual repository lists that was asked.
+    /// Those that the requested virtual repository lists.
     Listed(BTreeSet<Box<str>>),
-    /// All but these, which virtual repositories hold through which the local one is read.
+    /// All but these. They are held by the virtual repositories through which the local one is read.
     Without(BTreeSet<Box<str>>),
 }
 
 impl ShownReleases {
-    /// What is left of a package of a local repository that `asked` is asked about.
+    /// The visible releases of a package of a local repository, for a request to the repository `asked`.
     pub(super) async fn of(
         asked: &Repository,
         grant: &ReadGrant,
@@ -140,7 +140,7 @@ impl ShownReleases {
         Self::when_shown(asked, name, shown.as_ref(), reading).await
     }
 
-    /// The same where it is known how a virtual repository shows the package.
+    /// The same, if the package as the virtual repository shows it is known.
     pub(super) async fn when_shown(
         asked: &Repository,
         name: &PackageName,
@@ -157,7 +157,7 @@ impl ShownReleases {
         }
     }
 
-    /// What virtual repositories leave of a package of a local one that is read through them alone.
+    /// The visible releases of a package of a local repository that is only read through virtual ones.
     async fn below(local: &LocalRepository, name: &PackageName, reading: Reading<'_>) -> Result<Self, RepoError> {
         let mut held = BTreeSet::new();
         for composed in reading.catalog.iter().filter_map(Repository::as_virtual) {
@@ -166,7 +166,7 @@ impl ShownReleases {
         Ok(Self::Without(held))
     }
 
-    /// Whether a version is left.
+    /// Whether a version is visible.
     pub(super) fn has(&self, version: &str) -> bool {
         match self {
             Self::All => true,
@@ -175,7 +175,7 @@ impl ShownReleases {
         }
     }
 
-    /// The package with the releases that are left.
+    /// The package with its visible releases.
     pub(super) fn only(&self, mut package: Package) -> Package {
         package.releases.retain(|release| self.has(&release.listed.version));
         package

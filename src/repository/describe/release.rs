@@ -1,4 +1,4 @@
-//! A release, as a caller is shown it.
+//! The description of a release for a caller.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::repository::local::{Published, Release, ReleaseMetadata};
 use crate::repository::remote::{DescribedRelease, UpstreamAnswer};
 use crate::repository::{LocalRepository, RepoError, Repository};
 
-/// What a caller is shown of a release.
+/// The description of a release for a caller.
 #[derive(Clone, Debug)]
 pub struct ReleaseView {
     home: Repository,
@@ -22,44 +22,44 @@ pub struct ReleaseView {
     content: ReleaseContent,
 }
 
-/// What is known of a release, by whoever knows it.
+/// The content of a description, by source.
 #[derive(Clone, Debug)]
 pub enum ReleaseContent {
-    /// A local repository: all that was published.
+    /// From a local repository: everything that was published.
     Local(Release),
-    /// The upstream's API, in its own words.
+    /// From the upstream's API, unchanged.
     Upstream(Arc<Value>),
-    /// The signed index.
+    /// From the signed index.
     Index {
         /// The release.
         release: DescribedRelease,
-        /// What the newest release of the package says of itself whose tarball is here.
+        /// The metadata of the newest release of the package whose tarball is stored.
         about: Option<ReleaseMetadata>,
     },
 }
 
 impl ReleaseView {
-    /// The repository that has it; it unites no others.
+    /// The repository that has it, never a virtual one.
     pub fn home(&self) -> &Repository {
         &self.home
     }
 
-    /// Whether everybody is shown the same.
+    /// Whether everyone gets the same answer.
     pub fn is_public(&self) -> bool {
         self.is_public
     }
 
-    /// The package that it is of.
+    /// Its package.
     pub fn package(&self) -> &PackageName {
         &self.package
     }
 
-    /// What is known of it.
+    /// The content of the description.
     pub fn content(&self) -> &ReleaseContent {
         &self.content
     }
 
-    /// Whether it may have documentation: of a remote repository only who asks for the file finds out.
+    /// Whether it may have documentation. For a remote repository only a request for the file can tell.
     pub fn may_have_docs(&self) -> bool {
         match &self.content {
             ReleaseContent::Local(release) => release.listed.docs.is_some(),
@@ -69,7 +69,7 @@ impl ReleaseView {
 }
 
 impl Repository {
-    /// What a caller is shown of a release. `grant` is a right to this repository. Cancel safe.
+    /// Describes a release for a caller. `grant` is a right to this repository. Cancel safe.
     pub async fn describe_release(
         &self,
         grant: &ReadGrant,
@@ -109,7 +109,8 @@ impl Repository {
         }
     }
 
-    /// What was published through this repository just now: its publisher is shown it, whatever a policy holds.
+    /// Describes a release that was just published through this repository. Its publisher sees it even if a policy
+    /// holds it.
     pub async fn describe_published(&self, grant: &ReadGrant, done: &Published) -> Result<ReleaseView, RepoError> {
         let (local, right) = self.local_with(grant, &done.package).await?.ok_or(RepoError::NotFound)?;
         let release = published(&local, &right, &done.package, done.version.as_str()).await?;

@@ -1,4 +1,4 @@
-//! Searches, and lists of what there is.
+//! Searches and lists packages.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -15,25 +15,26 @@ use crate::repository::local::search::{PAGE, Query, Sort};
 use crate::repository::remote::{Search, UpstreamAnswer};
 use crate::repository::{LocalRepository, NameRules, RepoError, Repository};
 
-/// What is searched for, as a client has typed it.
+/// A search, as a client has sent it.
 #[derive(Clone, Copy, Debug)]
 pub struct PackageSearch<'a> {
-    /// Words, and pairs of a key and a value; empty: everything.
+    /// Words, and pairs of a key and a value; empty: all packages.
     pub text: &'a str,
-    /// A word that names an order.
+    /// The word for the sort order.
     pub sort: &'a str,
-    /// Which page, from 1.
+    /// The page, starting at 1.
     pub page: usize,
-    /// Packages of local repositories on a page; `None`: as many as there may be.
+    /// Maximum number of packages of local repositories on a page; `None`: the default.
     pub per_page: Option<usize>,
 }
 
-/// Where is searched.
+/// Where to search.
 #[derive(Clone, Copy, Debug)]
 pub enum SearchIn<'a> {
     /// In one repository.
     Repository(&'a Repository, &'a ReadGrant),
-    /// In all that a caller may read, beside the one at the root, which is searched where the caller may read it.
+    /// In all repositories that a caller may read. The second value is the repository at the root, if the caller may
+    /// read it: its upstreams are searched, too.
     Everything(&'a Caller, Option<(&'a Repository, &'a ReadGrant)>),
 }
 
@@ -45,12 +46,12 @@ pub struct FoundPackages {
 }
 
 impl FoundPackages {
-    /// The packages: those of local repositories in the order that was asked for, then those that upstreams find.
+    /// The packages: first those of local repositories in the requested order, then those that upstreams have found.
     pub fn into_packages(self) -> Vec<PackageView> {
         self.packages
     }
 
-    /// Whether everybody is shown the same.
+    /// Whether everyone gets the same answer.
     pub fn is_public(&self) -> bool {
         self.is_public
     }
@@ -58,16 +59,16 @@ impl FoundPackages {
 
 /// A repository that is searched.
 struct SearchedRepository<'a> {
-    /// The one that was asked about, and the right to it.
+    /// The requested repository, and the right to it.
     asked: (&'a Repository, ReadGrant),
-    /// What is published here; `None`: its packages are an upstream's.
+    /// The local repository to search; `None`: its packages come from an upstream.
     local: Option<(Arc<LocalRepository>, ReadGrant)>,
-    /// The rules by which a virtual repository shows what it has.
+    /// The name rules of the virtual repositories through which it is seen.
     rules: Vec<NameRules>,
 }
 
 impl<'a> SearchIn<'a> {
-    /// The repository that is asked, with the right to it.
+    /// The requested repository, with the right to it.
     fn asked(self) -> Option<(&'a Repository, &'a ReadGrant)> {
         match self {
             Self::Repository(asked, grant) => Some((asked, grant)),
@@ -77,7 +78,7 @@ impl<'a> SearchIn<'a> {
 }
 
 impl Reading<'_> {
-    /// The packages that a caller may see and that fit. Cancel safe.
+    /// Finds the matching packages that a caller may see. Cancel safe.
     pub async fn search(&self, place: SearchIn<'_>, search: PackageSearch<'_>) -> Result<FoundPackages, RepoError> {
         let shelves = self.shelves(place);
         let is_public = |shelf: &SearchedRepository<'_>| match &shelf.local {
@@ -86,7 +87,7 @@ impl Reading<'_> {
         };
         let mut is_public = shelves.iter().all(is_public);
         let mut packages = self.published(&shelves, search).await?;
-        // Of remote repositories those that their upstreams find, behind our own.
+        // Packages that upstreams have found come after our own.
         if let Some((asked, grant)) = place.asked()
             && let Ok(Some(more)) = self.mirrored(asked, grant, search).await
         {
@@ -97,7 +98,7 @@ impl Reading<'_> {
         Ok(FoundPackages { packages, is_public })
     }
 
-    /// The repositories that are searched.
+    /// The repositories to search.
     fn shelves<'a>(&'a self, place: SearchIn<'a>) -> Vec<SearchedRepository<'a>> {
         match place {
             SearchIn::Repository(asked @ Repository::Virtual(composed), grant) => {
@@ -121,7 +122,7 @@ impl Reading<'_> {
         }
     }
 
-    /// A page of what is published here.
+    /// A page of the packages in local repositories.
     async fn published(
         &self,
         shelves: &[SearchedRepository<'_>],
@@ -135,7 +136,7 @@ impl Reading<'_> {
             packages.retain(|package| shelf.rules.iter().all(|rules| rules.allows(&package.name)));
             found.extend(packages.into_iter().map(|package| (shelf, package)));
         }
-        // Each repository's are in order; those of several have to be put together.
+        // The packages of each repository are sorted; those of several have to be merged.
         match sort {
             Sort::Name => found.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name)),
             Sort::Inserted => found.sort_by_key(|(_, package)| Reverse(package.inserted_at)),
@@ -157,7 +158,7 @@ impl Reading<'_> {
         Ok(views)
     }
 
-    /// A page of what upstreams find; `None` where the repository has to do with none.
+    /// A page of the packages that upstreams have found; `None` if the repository has no upstream.
     async fn mirrored(
         &self,
         asked: &Repository,
@@ -197,7 +198,7 @@ impl Reading<'_> {
 }
 
 impl<'a> SearchedRepository<'a> {
-    /// One that is searched by itself.
+    /// A repository that is searched directly.
     fn of(asked: &'a Repository, grant: ReadGrant) -> Self {
         let local = asked.as_local().map(|local| (Arc::clone(local), grant.clone()));
         Self { asked: (asked, grant), local, rules: Vec::new() }

@@ -1,4 +1,4 @@
-//! What was evaluated, kept for `names` and `versions`; and what was not yet.
+//! Stores evaluations for `names` and `versions`, and finds the packages without an evaluation.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,31 +16,31 @@ use crate::policy::filter::earlier;
 use crate::policy::lists::{self, EvaluatedPackage};
 use crate::repository::RepoError;
 
-/// What was evaluated, by repository and package.
+/// The evaluations, by repository and package.
 #[derive(Debug, Default)]
 pub(super) struct Evaluations {
     by_source: RwLock<HashMap<RepoName, HashMap<Box<str>, One>>>,
-    /// How often something was learned of a package's licences.
+    /// How often licences of a package have become known.
     lessons: RwLock<HashMap<(RepoName, PackageName), u64>>,
-    /// Counts what was evaluated.
+    /// Counts the evaluations.
     noted: AtomicU64,
-    /// Counts what lists showed and may not show any more.
+    /// Counts how often something in the lists had to be removed.
     taken: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
 struct One {
     evaluated: Arc<EvaluatedPackage>,
-    /// Whether it has tarballs whose licences count and are not known.
+    /// Whether it has tarballs with unknown licences that a rule needs.
     unread: bool,
 }
 
-/// A package that nobody has evaluated since it was touched.
+/// A package that has not been evaluated since its last change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unevaluated {
     /// Its name.
     pub package: PackageName,
-    /// When its upstream touched it last.
+    /// When it last changed upstream.
     pub touched: Option<Timestamp>,
 }
 
@@ -58,7 +58,7 @@ impl Evaluations {
         self.noted.load(Ordering::Acquire)
     }
 
-    /// Of one repository.
+    /// The evaluations of one repository.
     pub(super) fn of(&self, source: &RepoName) -> HashMap<Box<str>, Arc<EvaluatedPackage>> {
         let all = self.by_source.read();
         let of = all.get(source).into_iter().flatten();
@@ -77,13 +77,13 @@ impl Evaluations {
 }
 
 impl Enforcer {
-    /// Counts what evaluations of a package depend on beside its index and the time.
+    /// Counts the changes on which evaluations of a package depend, apart from its index and the time.
     pub fn generation(&self, source: &RepoName, package: &PackageName) -> u64 {
         let lessons = if self.asks_about_licences(source) { self.evaluations.lessons(source, package) } else { 0 };
         self.generation.load(Ordering::Acquire) + lessons
     }
 
-    /// Keeps an evaluation for the lists, unless something that it depends on has changed meanwhile.
+    /// Stores an evaluation for the lists, unless something that it depends on has changed meanwhile.
     pub(super) fn note_evaluated(&self, subject: JudgedPackage<'_>, judgement: &Judgement, allowed: HashSet<Box<str>>) {
         let JudgedPackage { source, package, confirmed_at, generation, .. } = subject;
         let next_change = judgement.evaluation.next_change;
@@ -104,7 +104,7 @@ impl Enforcer {
         }
     }
 
-    /// What is known of the licences of a package's releases has changed: one states these.
+    /// The licences of a release of this package have become known: its evaluation is outdated.
     pub(super) fn learned(&self, source: &RepoName, package: &PackageName, stated: &StatedLicences) {
         let Some(rules) = self.rules(source).and_then(|rules| rules.licences.as_ref()) else { return };
         *self.evaluations.lessons.write().entry((source.clone(), package.clone())).or_default() += 1;
@@ -116,8 +116,8 @@ impl Enforcer {
         }
     }
 
-    /// What of a repository the lists cannot show because nobody has evaluated it; with `licences` also what has
-    /// releases whose licences were not read. What `whole` does not date was evaluated once and for all.
+    /// The packages of a repository that the lists cannot show because they have not been evaluated; with `licences`
+    /// also those with unread licences. A package without a date in `whole` is evaluated only once.
     pub async fn due(
         &self,
         source: &RepoName,
@@ -137,7 +137,7 @@ impl Enforcer {
             };
             let mut packages = Vec::new();
             for (package, touched) in found.into_iter().filter(|(package, touched)| is_due(package, *touched)) {
-                // A name that is none cannot be asked for.
+                // An invalid name cannot be requested.
                 packages.extend(package.parse().ok().map(|package| Unevaluated { package, touched }));
             }
             let named: BTreeSet<Box<str>> = packages.iter().map(|one| one.package.as_str().into()).collect();
@@ -150,7 +150,7 @@ impl Enforcer {
         Ok(due.await??)
     }
 
-    /// When an evaluation of a repository's packages ends by itself.
+    /// When the next evaluation of a repository's packages changes by itself.
     pub fn evaluations_end(&self, source: &RepoName) -> Option<Timestamp> {
         end(&self.evaluations.of(source), self.shared.clock.now())
     }

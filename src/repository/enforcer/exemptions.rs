@@ -1,4 +1,4 @@
-//! What one view owes to lock files, kept in memory as it is in the database.
+//! The exemptions of one view for releases in lock files, cached in memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::repository::RepoError;
 use crate::state::exemptions::{GraceKind, Pin, View};
 use crate::state::{State, StateError};
 
-/// Packages whose exemptions are kept in memory.
+/// How many packages have their exemptions in memory.
 const PACKAGES: u64 = 50_000;
 
-/// By version: what is owed of each checksum that it had.
+/// By version: the exemption of each checksum that it had.
 pub(super) type ExemptionsByVersion = HashMap<Box<str>, Vec<(String, LockExemption)>>;
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Exemptions {
     view: RepoName,
     state: State,
     packages: moka::sync::Cache<(RepoName, PackageName), Arc<ExemptionsByVersion>>,
-    /// One at a time reads or writes, so that nothing old is put into memory after something new.
+    /// Allows one reader or writer at a time, so that memory never gets older data than it had.
     one: tokio::sync::Mutex<()>,
 }
 
@@ -38,7 +38,7 @@ impl Exemptions {
         View { view: self.view.as_str(), source: source.as_str() }
     }
 
-    /// What is owed of a package.
+    /// The exemptions of a package.
     pub(super) async fn of(
         &self,
         source: &RepoName,
@@ -77,7 +77,7 @@ impl Exemptions {
         Ok(owed)
     }
 
-    /// Writes down that a release is delivered, unless that is known.
+    /// Records that a release is delivered, unless this is recorded already.
     pub(super) async fn deliver(
         &self,
         source: &RepoName,
@@ -92,7 +92,7 @@ impl Exemptions {
             let is_written = |one: &LockExemption| one.delivered.is_some() && (one.licences_known || !licences_known);
             all.iter().any(|(of, exemption)| *of == checksum && is_written(exemption))
         };
-        // Nearly always it is, and nothing waits.
+        // It nearly always is; then the lock is not needed.
         if self.packages.get(&key).is_some_and(|owed| is_known(&owed)) {
             return Ok(());
         }
@@ -111,7 +111,7 @@ impl Exemptions {
         self.read(key).await.map(drop)
     }
 
-    /// Writes down when graces began. What cannot be written is tried again with the next evaluation.
+    /// Records when rules first held releases. A failed write is repeated with the next evaluation.
     pub(super) async fn begin_graces(
         &self,
         source: &RepoName,
@@ -138,12 +138,11 @@ impl Exemptions {
         self.packages.invalidate(&(source.clone(), package.clone()));
         if let Err(error) = written {
             let error = &error as &dyn std::error::Error;
-            tracing::error!(view = %self.view, %package, error, "when a rule first held a release was not written down");
+            tracing::error!(view = %self.view, %package, error, "the start of a hold could not be recorded");
         }
     }
 
-    /// Reads everything again at its next need. It waits for whoever is reading: what was read before a change that is
-    /// written by now is not kept after it.
+    /// Discards what is in memory. Waits for a running read, so that data from before a change is not stored after it.
     pub(super) async fn forget(&self) {
         let _one = self.one.lock().await;
         self.packages.invalidate_all();
@@ -162,7 +161,7 @@ mod tests {
         let state = State::open(folder.path()).await.unwrap();
         let (source, package): (RepoName, PackageName) = ("hexpm".parse().unwrap(), "jason".parse().unwrap());
         let book = Exemptions::new(source.clone(), state);
-        // Somebody is reading while a pin is written.
+        // A read is running while a pin is written.
         let reading = book.one.lock().await;
         let mut forgetting = Box::pin(book.forget());
         assert!(forgetting.as_mut().now_or_never().is_none());

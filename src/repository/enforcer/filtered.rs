@@ -1,4 +1,4 @@
-//! What is left of resources when what is held is left out: filtered once for all who ask.
+//! Filters resources by policy: removes held releases, once for all requests.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::repository::error::RepoError;
 use crate::repository::sealer::{Scope, Sealer};
 use crate::shutdown::Tasks;
 
-/// Packages of which something is left out.
+/// How many packages without their held releases are in memory.
 const VIEWS: u64 = 10_000;
 
-/// Lists of a repository that are being made: of what, whether its names are older, and after how many things were
-/// evaluated and taken out of them.
+/// Identifies lists that are being built: the repository, the sources, whether the names are older, and the counts of
+/// evaluations and removals.
 type Making = (RepoName, [Sha256; 2], bool, [u64; 2]);
 
-/// What was made of resources.
+/// The filtered resources.
 #[derive(Debug)]
 pub(super) struct FilteredResources {
     views: moka::sync::Cache<(RepoName, PackageName), Arc<FilteredPackage>>,
@@ -36,49 +36,49 @@ pub(super) struct FilteredResources {
     making: Flights<Making, Result<Arc<FilteredLists>, CacheError>>,
 }
 
-/// A package without what is held.
+/// A package without its held releases.
 #[derive(Debug)]
 struct FilteredPackage {
     judgement: Arc<Judgement>,
     shown: Result<Payload, CacheError>,
 }
 
-/// `names` and `versions` of a repository with all that it has.
+/// `names` and `versions` of a repository, unfiltered.
 #[derive(Clone, Debug)]
 pub struct UnfilteredLists {
     /// `names`
     pub names: Payload,
     /// `versions`
     pub versions: Payload,
-    /// Whether `versions` may have releases that `names` says nothing of, as it was confirmed before.
+    /// Whether `versions` may have releases that are missing in `names`, because `names` was confirmed earlier.
     pub names_is_older: bool,
-    /// After this they are looked at again, though they are the same.
+    /// After this time the filtered lists are rebuilt, even if the sources are the same.
     pub ttl: Duration,
 }
 
-/// Whether somebody waits for lists.
+/// Whether a request waits for the lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// A request, which takes older ones in which nothing is held, as long as new ones are being made.
+    /// A request. It takes older lists, if nothing in them is held, while new ones are being built.
     No(Instant),
-    /// Nobody: they are made to be there for requests.
+    /// No request: the lists are built in advance.
     Until(Instant),
 }
 
-/// `names` and `versions` with what is known to be allowed.
+/// `names` and `versions` with the releases that are known to be allowed.
 #[derive(Debug)]
 pub struct FilteredLists {
     made_from: [Sha256; 2],
     made_at: Timestamp,
-    /// Whether they were made of names that are older than the versions.
+    /// Whether they were built from names that are older than the versions.
     names_is_older: bool,
-    /// What had been evaluated by then.
+    /// The count of evaluations at that time.
     noted: u64,
-    /// What had been taken out of lists by then.
+    /// The count of removals at that time.
     taken: u64,
-    /// When something in them may be held.
+    /// When something in them may become held.
     until: Option<Timestamp>,
-    /// Packages that are listed without having been evaluated.
+    /// Packages that are listed without an evaluation.
     whole: HashSet<Box<str>>,
     /// `names`
     pub names: Payload,
@@ -93,7 +93,7 @@ impl FilteredResources {
 }
 
 impl FilteredLists {
-    /// Signs those of which the ones before were sent.
+    /// Signs the lists whose predecessors were sent.
     async fn sign_ahead(&self, before: &Self, sealer: &Sealer) -> Result<(), CacheError> {
         for (resource, before, now) in [
             (RegistryResource::Names, &before.names, &self.names),
@@ -106,13 +106,13 @@ impl FilteredLists {
         Ok(())
     }
 
-    /// Whether nothing in them is held by now.
+    /// Whether nothing in them is held now.
     fn is_sound(&self, taken: u64, now: Timestamp) -> bool {
         self.taken == taken && self.until.is_none_or(|until| now < until)
     }
 }
 
-/// Keeps lists, unless newer ones were made of more while they were being made; what is kept.
+/// Stores lists, unless newer ones with more evaluations have been stored meanwhile; returns the stored ones.
 fn keep(
     all: &mut HashMap<RepoName, Arc<FilteredLists>>,
     source: RepoName,
@@ -129,7 +129,7 @@ fn keep(
 }
 
 impl Enforcer {
-    /// A package without what is held, until its judgement changes.
+    /// A package without its held releases, cached until its evaluation changes.
     pub async fn without_held(
         &self,
         source: &RepoName,
@@ -160,9 +160,9 @@ impl Enforcer {
         Ok(view.shown.clone()?)
     }
 
-    /// A repository's `names` and `versions` with what is known to be allowed; made again when they are others, when
-    /// something in them may be held, and otherwise after their time. `sealer`: of whoever sends them; where the lists
-    /// before were sent, they are signed ahead.
+    /// A repository's `names` and `versions` with the releases that are known to be allowed. They are rebuilt if the
+    /// sources change, if something in them may be held, and otherwise after their TTL. `sealer` belongs to the
+    /// repository that sends them: if the previous lists were sent, the new ones are signed in advance.
     pub async fn lists(
         &self,
         source: &RepoName,
@@ -184,7 +184,7 @@ impl Enforcer {
         if let Some(lists) = made.as_ref().filter(is_current) {
             return Ok(Arc::clone(lists));
         }
-        // In the ones before, more could be shown.
+        // The previous lists could show more.
         if let Some(lists) = made.as_ref().filter(|lists| whole.names_is_older && !lists.names_is_older) {
             return Ok(Arc::clone(lists));
         }
@@ -226,7 +226,7 @@ impl Enforcer {
         }
     }
 
-    /// The same as [`Enforcer::lists`], for whoever leaves more out of them.
+    /// The same as [`Enforcer::lists`], as input for the next filter.
     pub async fn left(
         &self,
         source: &RepoName,
@@ -240,12 +240,12 @@ impl Enforcer {
         Ok(UnfilteredLists { names, versions, names_is_older: lists.names_is_older, ttl })
     }
 
-    /// Whether a package is listed as it is, without having been evaluated.
+    /// Whether a package is listed completely, without an evaluation.
     pub(super) fn lists_whole(&self, source: &RepoName, package: &str) -> bool {
         self.made.lists.read().get(source).is_some_and(|lists| lists.whole.contains(package))
     }
 
-    /// Whether lists of a repository have been made, and so somebody has asked for them.
+    /// Whether lists of a repository have been built, that is, a client has requested them.
     pub fn has_lists(&self, source: &RepoName) -> bool {
         self.made.lists.read().contains_key(source)
     }
@@ -273,7 +273,7 @@ mod tests {
         };
         let source: RepoName = "hexpm".parse().unwrap();
         let mut all = HashMap::new();
-        // What took longest to make comes last.
+        // The build that took longest ends last.
         for (made, kept) in [((0, 2), (0, 2)), ((0, 1), (0, 2)), ((1, 0), (1, 0)), ((0, 9), (1, 0)), ((1, 3), (1, 3))] {
             let answered = keep(&mut all, source.clone(), lists(made.0, made.1));
             assert_eq!((answered.taken, answered.noted), kept, "after {made:?}");

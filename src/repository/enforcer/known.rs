@@ -1,4 +1,4 @@
-//! What is known of the releases of a package, for the decision about them.
+//! The data about the releases of a package from which decisions are made.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::policy::decision_inputs::{DecisionInputs, LockExemption};
 use crate::policy::overrides::Override;
 use crate::policy::release_facts::{LicenceFacts, ReleaseFacts};
 
-/// What is known of the releases of a package.
+/// The data about the releases of a package.
 pub(super) struct Known<'a> {
     pub(super) owed: &'a ExemptionsByVersion,
     pub(super) proofs: &'a AgeProofs,
@@ -29,7 +29,7 @@ impl DecisionInputs for Known<'_> {
 
     fn proven_since(&self, release: &ReleaseFacts) -> Option<Timestamp> {
         let seen = self.proofs.first_seen.get(&release.text).copied()?;
-        // A list that is older than the release says nothing about it.
+        // A list that is older than the release does not prove its age.
         let touched = self.proofs.touched.filter(|(_, confirmed_at)| *confirmed_at >= seen);
         Some(touched.map_or(seen, |(updated_at, _)| seen.min(updated_at)))
     }
@@ -43,7 +43,7 @@ impl DecisionInputs for Known<'_> {
     }
 }
 
-/// The same, where licences that were not read are taken for ones that cannot be read.
+/// The same data, but licences that were not read count as unreadable.
 pub(super) struct Unreadable<'a>(pub(super) &'a Known<'a>);
 
 impl DecisionInputs for Unreadable<'_> {

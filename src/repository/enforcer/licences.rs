@@ -1,4 +1,4 @@
-//! What releases state as their licences: read out of the whole, proven tarball, known afterwards by its checksum.
+//! Reads the licences from the metadata of complete, verified tarballs, and stores them by checksum.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Seek};
@@ -21,11 +21,11 @@ use crate::store::Store;
 use crate::store::blobs::BlobLookup;
 use crate::store::spool::ContentReader;
 
-/// What a tarball states as its licences.
+/// The licences in the metadata of a tarball.
 pub(super) type StatedLicences = Arc<LicenceFacts>;
 
-/// The licences of those releases whose tarballs were read before, by the checksums of their index: outer ones, or inner
-/// ones of old releases, whose files are known by others. Blocks.
+/// The licences of those releases whose tarballs were read before, by the checksums in their index: outer ones, or the
+/// inner ones of old releases, whose files are stored under another checksum. Blocks.
 pub(super) fn known(
     store: &Store,
     recent: &moka::sync::Cache<Sha256, StatedLicences>,
@@ -48,7 +48,7 @@ fn of(store: &Store, digest: &Sha256) -> Option<StatedLicences> {
     }))
 }
 
-/// Keeps the licences of the tarball with this digest. Blocks.
+/// Stores the licences of the tarball with this digest. Blocks.
 fn keep(store: &Store, digest: &Sha256, licences: &LicenceFacts) {
     let record = match licences {
         LicenceFacts::Stated(texts) => {
@@ -57,11 +57,11 @@ fn keep(store: &Store, digest: &Sha256, licences: &LicenceFacts) {
         LicenceFacts::Unreadable(why) => LicenceRecord { licences: Vec::new(), unreadable: Some(why.to_string()) },
     };
     if let Err(error) = record::put(&*store.index, &digest.to_string(), &record) {
-        tracing::warn!(%error, "the licences of a release were not kept: they are read again at its next download");
+        tracing::warn!(%error, "the licences of a release could not be stored: they are read again at its next download");
     }
 }
 
-/// A reader that tells its own failure from that of what reads a tarball out of it.
+/// A reader that remembers its own failure, to tell a disk error from a broken tarball.
 struct Watched<R> {
     inner: R,
     failure: Option<io::Error>,
@@ -83,7 +83,7 @@ impl<R: Seek> Seek for Watched<R> {
     }
 }
 
-/// What all of a tarball states. An error is one of the disk, and says nothing about the tarball. Blocks.
+/// Reads the licences from a complete tarball. An error is a disk error, and says nothing about the tarball. Blocks.
 fn read(source: impl Read + Seek) -> Result<StatedLicences, CacheError> {
     let mut source = Watched { inner: source, failure: None };
     let outer = Outer::read(&mut source, limits::DOWNLOAD);
@@ -97,8 +97,8 @@ fn read(source: impl Read + Seek) -> Result<StatedLicences, CacheError> {
     }))
 }
 
-/// What a tarball states, of which all is here and proven to have this digest; read where that is not known, and kept.
-/// Blocks.
+/// The licences of a complete tarball, which is verified to have this digest. Reads and stores them if they are
+/// unknown. Blocks.
 fn read_and_keep(store: &Store, digest: &Sha256, source: impl Read + Seek) -> Result<StatedLicences, CacheError> {
     if let Some(known) = of(store, digest) {
         return Ok(known);
@@ -109,17 +109,17 @@ fn read_and_keep(store: &Store, digest: &Sha256, source: impl Read + Seek) -> Re
 }
 
 impl Enforcer {
-    /// Whether licences count for what comes from this repository.
+    /// Whether a rule for this repository needs licences.
     pub fn asks_about_licences(&self, source: &RepoName) -> bool {
         self.rules(source).is_some_and(|rules| rules.need(RuleInput::Licences))
     }
 
-    /// Whether a judgement was made without knowing the licences of the release with this checksum, which count.
+    /// Whether an evaluation needed the licences of the release with this checksum and did not know them.
     pub fn asks_for_licences(&self, judgement: &Judgement, checksum: &Sha256) -> bool {
         judgement.unread.contains(checksum)
     }
 
-    /// Reads and keeps the licences of a tarball that is whole; `checksum` is what the index of `source` knows it by.
+    /// Reads and stores the licences of a complete tarball; `checksum` is its checksum in the index of `source`.
     pub async fn read_licences(
         &self,
         (source, package, checksum): (&RepoName, &PackageName, &Sha256),
@@ -129,7 +129,7 @@ impl Enforcer {
         let stated = self.shared.blocking(move |store| match artifact {
             Artifact::Memory(bytes) => read_and_keep(store, &digest, io::Cursor::new(bytes)),
             Artifact::Stored(stored) => read_and_keep(store, &digest, ContentReader::of(&stored)),
-            // Its end is not proven.
+            // The end of the file is not verified yet.
             Artifact::Filling(_) => Err(CacheError::MissingListed),
         });
         let stated = stated.await??;
@@ -139,7 +139,7 @@ impl Enforcer {
         Ok(())
     }
 
-    /// Reads and keeps the licences of a tarball that was brought into the store; whether it is there.
+    /// Reads and stores the licences of a stored tarball; returns whether the tarball is stored.
     pub async fn read_stored_licences(
         &self,
         source: &RepoName,

@@ -1,6 +1,6 @@
-//! A policy at work in one view: what it says of each package now, what is owed to lock files, and who is told.
+//! An active policy in one view: evaluates packages, exempts releases in lock files, and reports denials.
 //!
-//! Lists, tarballs and docs ask the same evaluation, which is kept until the index, an exemption or the time changes it.
+//! Lists, tarballs and docs use the same evaluation. It is cached until the index, an exemption or the time changes it.
 
 mod enforcers;
 mod evaluations;
@@ -49,36 +49,36 @@ use filtered::FilteredResources;
 use known::{Known, Unreadable};
 use waivers::Waived;
 
-/// What clients call the public repository. They refuse it as the home of a policy.
+/// The name of the public repository in clients. They refuse policies from a repository of this name.
 pub(super) const HEXPM: &str = "hexpm";
 
-/// Packages whose evaluation is kept. Evaluating one again costs less than a millisecond.
+/// How many packages have their evaluation in memory. Evaluating one again takes less than a millisecond.
 const EVALUATIONS: u64 = 50_000;
 
-/// Who asks again for the same held release is not written down again within this time.
+/// If the same caller requests the same held release within this time, it is logged only once.
 const QUIET: Duration = Duration::from_secs(600);
 
-/// Denials remembered for that.
+/// How many denials are remembered for that.
 const DENIALS: u64 = 10_000;
 
-/// What an enforcer is made of.
+/// The settings of an enforcer.
 #[derive(Clone, Debug)]
 pub struct PolicyOptions {
     /// The policy.
     pub policy: Arc<Policy>,
-    /// Where requests for what it holds are counted.
+    /// Counts requests for held releases.
     pub fetch_log: Arc<FetchLog>,
-    /// Those that are told what one of them learns.
+    /// The policies with which it shares what it learns.
     pub together: Arc<Enforcers>,
 }
 
-/// A policy at work in one view.
+/// An active policy in one view.
 #[derive(Debug)]
 pub struct Enforcer {
-    /// Key of the repository that is asked.
+    /// Key of the repository that clients request.
     view: RepoName,
     policy: Arc<Policy>,
-    /// When it began to work in the view.
+    /// When it became active in the view.
     since: Timestamp,
     fetch_log: Arc<FetchLog>,
     shared: SharedCaches,
@@ -87,7 +87,7 @@ pub struct Enforcer {
     judgements: moka::sync::Cache<(RepoName, PackageName), Arc<Judgement>>,
     denials: moka::sync::Cache<Denial, ()>,
     evaluations: Evaluations,
-    /// Counts changes of what every judgement depends on.
+    /// Counts the changes that affect all evaluations.
     generation: AtomicU64,
     together: Arc<Enforcers>,
     made: FilteredResources,
@@ -96,28 +96,28 @@ pub struct Enforcer {
 
 type Denial = (ArtifactName, &'static str, Option<String>, Option<IpAddr>);
 
-/// What the policy says of a package.
+/// The evaluation of a package by a policy.
 #[derive(Debug)]
 pub struct Judgement {
-    /// Digest of what was evaluated.
+    /// Digest of the evaluated index.
     source: Sha256,
     generation: u64,
-    /// What it says.
+    /// The decisions.
     pub evaluation: Evaluation,
-    /// The releases whose licences count and were not known, by the checksums of their index.
+    /// The releases whose licences are needed and were unknown, by their checksums in the index.
     unread: Vec<Sha256>,
     /// Those whose licences were known.
     read: Vec<Sha256>,
 }
 
 impl Judgement {
-    /// Whether the licences of the release with this checksum count, were known, and it is not held.
+    /// Whether the licences of the release with this checksum are needed and were known, and it is not held.
     pub fn allows_licences(&self, version: &str, checksum: &Sha256) -> bool {
         self.read.contains(checksum) && self.evaluation.held(version).is_none()
     }
 }
 
-/// What is being judged.
+/// The package that is evaluated.
 #[derive(Clone, Copy, Debug)]
 pub struct JudgedPackage<'a> {
     /// Key of the repository that the package comes from.
@@ -128,37 +128,37 @@ pub struct JudgedPackage<'a> {
     pub digest: Sha256,
     /// When its upstream confirmed it.
     pub confirmed_at: Timestamp,
-    /// What [`Enforcer::generation`] said before anything was looked at.
+    /// The value of [`Enforcer::generation`] before any data was read.
     pub generation: u64,
 }
 
-/// What proves the age of releases that have no date.
+/// Proves the age of releases without a date.
 #[derive(Clone, Debug, Default)]
 pub struct AgeProofs {
-    /// When the package was last touched, as its repository has signed it, and when it confirmed that.
+    /// When the package last changed according to the signed list of its repository, and when that list was confirmed.
     pub touched: Option<(Timestamp, Timestamp)>,
-    /// When each release was first seen here, with the checksum that it has.
+    /// When this server first saw each release with its current checksum.
     pub first_seen: HashMap<Box<str>, Timestamp>,
 }
 
 impl AgeProofs {
-    /// When releases were first seen here proves their age, and nothing else is known.
+    /// The times when this server first saw the releases, and no other proof.
     pub fn seen(first_seen: HashMap<Box<str>, Timestamp>) -> Self {
         Self { first_seen, ..Self::default() }
     }
 }
 
-/// Who asks for something, and from where.
+/// The sender of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
-    /// Their right to read.
+    /// The caller's right to read.
     pub grant: &'a ReadGrant,
-    /// Their address.
+    /// The client's address.
     pub client: Option<IpAddr>,
 }
 
 impl Enforcer {
-    /// The policy of the view `view`, of which nothing is known yet.
+    /// The policy of the view `view`, without evaluations.
     pub fn new(view: RepoName, options: PolicyOptions, shared: SharedCaches, state: State) -> Arc<Self> {
         let denials = moka::sync::Cache::builder().max_capacity(DENIALS).time_to_live(QUIET).build();
         let made = FilteredResources::new(shared.tasks.clone());
@@ -182,7 +182,7 @@ impl Enforcer {
         enforcer
     }
 
-    /// Key of the repository that is asked.
+    /// Key of the repository that clients request.
     pub fn view(&self) -> &RepoName {
         &self.view
     }
@@ -192,12 +192,12 @@ impl Enforcer {
         &self.policy.name
     }
 
-    /// What clients are told that it is for.
+    /// Its description for clients.
     pub fn description(&self) -> Option<&str> {
         self.policy.description.as_deref()
     }
 
-    /// When it began to work: at the start of the daemon, or with the reload that made it.
+    /// When it became active: at the start of the daemon, or with the reload that created it.
     pub fn since(&self) -> Timestamp {
         self.since
     }
@@ -207,17 +207,17 @@ impl Enforcer {
         self.policy.repositories.get(source)
     }
 
-    /// The time by which it decides.
+    /// The time that its decisions are based on.
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }
 
-    /// Whether what is held is not to be had.
+    /// Whether held releases are unavailable. They are available in a dry run.
     pub fn is_enforced(&self) -> bool {
         self.policy.mode == Mode::Enforce
     }
 
-    /// What is known to be the judgement on a subject now.
+    /// The cached evaluation of a package, if it is still valid.
     pub fn known(&self, subject: JudgedPackage<'_>) -> Option<Arc<Judgement>> {
         let judgement = self.judgements.get(&(subject.source.clone(), subject.package.clone()))?;
         let now = self.shared.clock.now();
@@ -227,13 +227,13 @@ impl Enforcer {
         holds.then_some(judgement)
     }
 
-    /// Whether the age of any of these releases needs another proof than its date.
+    /// Whether any of these releases has no date, and a rule needs another proof of its age.
     pub fn needs_proofs(&self, source: &RepoName, facts: &PackageFacts) -> bool {
         let needed = self.rules(source).is_some_and(|rules| rules.need(RuleInput::ProvenAge));
         needed && facts.releases.iter().any(|release| release.published_at.is_none())
     }
 
-    /// Judges a package.
+    /// Evaluates a package.
     pub async fn judge(
         &self,
         subject: JudgedPackage<'_>,
@@ -249,7 +249,7 @@ impl Enforcer {
         Ok(judgement)
     }
 
-    /// Judges a release that its index does not list any more, by what is known of it alone.
+    /// Evaluates a release that its index does not list any more. The result is not cached.
     pub async fn judge_alone(
         &self,
         subject: JudgedPackage<'_>,
@@ -259,7 +259,7 @@ impl Enforcer {
         Ok(self.judged(subject, facts, proofs).await?.0)
     }
 
-    /// A judgement, and the versions that it allows.
+    /// An evaluation, and the versions that it allows.
     async fn judged(
         &self,
         subject: JudgedPackage<'_>,
@@ -291,7 +291,7 @@ impl Enforcer {
         Ok((Arc::new(Judgement { source: subject.digest, generation, evaluation, unread, read }), allowed))
     }
 
-    /// What the policy says of each release of a package, with the reasons, in the order of its index.
+    /// The decision about each release of a package, with the reason, in the order of its index.
     pub async fn decisions(
         &self,
         subject: JudgedPackage<'_>,
@@ -304,7 +304,7 @@ impl Enforcer {
         let work = move |known: &Known<'_>| {
             let one = |release: &ReleaseFacts| {
                 let decision = decide(&facts, release, &rules, known, now);
-                // What no licence could hold does not depend on one that was not read.
+                // A decision that is the same for every licence does not depend on unread licences.
                 let unreadable = || decide(&facts, release, &rules, &Unreadable(known), now);
                 let is_so_far = rules.need(RuleInput::Licences)
                     && known.licences(release).is_none()
@@ -317,7 +317,7 @@ impl Enforcer {
         self.with_known(subject, checksums, proofs, work).await
     }
 
-    /// Does `work` with all that is known of the releases of a package, which have these checksums.
+    /// Runs `work` with all data about the releases of a package, which have these checksums.
     async fn with_known<T: Send + 'static>(
         &self,
         subject: JudgedPackage<'_>,
@@ -336,7 +336,7 @@ impl Enforcer {
         Ok(done.await?)
     }
 
-    /// Keeps what a lock file names to be had until its end, for ever without one.
+    /// Protects the releases in lock files until a time, or for ever without one.
     pub async fn pin(
         &self,
         pins: &[LockedRelease<'_>],
@@ -353,20 +353,20 @@ impl Enforcer {
         Ok(())
     }
 
-    /// Takes pins back, of packages and versions; says of how many releases.
+    /// Removes the pins of packages and versions; returns how many releases had one.
     pub async fn unpin(&self, releases: &[(&str, &str)], by: &Actor) -> Result<u64, StateError> {
         let count = self.state.unpin(self.view.as_str(), releases, self.shared.clock.now(), by).await?;
         self.forget_owed().await;
         Ok(count)
     }
 
-    /// Does work that blocks for a moment.
+    /// Runs work that blocks briefly.
     pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, RepoError> {
         Ok(self.shared.blocking(move |_| work()).await?)
     }
 
-    /// Writes down that a release is delivered. What cannot be written takes no answer away.
-    /// `licences_known`: whether the licences count here, have been read, and are allowed.
+    /// Records that a release is delivered. If this fails, it is delivered all the same. `licences_known`: whether the
+    /// licences are needed here, have been read, and are allowed.
     pub async fn delivered(&self, source: &RepoName, release: &ArtifactName, checksum: &Sha256, licences_known: bool) {
         if self.rules(source).is_none() {
             return;
@@ -376,24 +376,24 @@ impl Enforcer {
             let error = &error as &dyn std::error::Error;
             tracing::error!(
                 view = %self.view, %release, error,
-                "that a release was delivered could not be written down: if a rule holds it later, lock files break"
+                "a delivery could not be recorded: if a rule holds the release later, lock files with it break"
             );
         }
     }
 
-    /// What is owed to lock files has changed by another way than a delivery, and is in the database.
+    /// Discards cached exemptions, after something else than a delivery has changed them in the database.
     pub async fn forget_owed(&self) {
         self.book.forget().await;
         self.forget_judgements();
     }
 
-    /// Something that every judgement depends on has changed.
+    /// Discards all evaluations, after something has changed that affects them.
     fn forget_judgements(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.evaluations.clear();
     }
 
-    /// Refuses a release that is held; says so where it only would be.
+    /// Fails if a release is held; in a dry run this is only reported.
     pub fn ask(&self, judgement: &Judgement, release: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
         match judgement.evaluation.held(release.version.as_str()) {
             Some(held) => self.deny(release, held, asker),
@@ -401,12 +401,13 @@ impl Enforcer {
         }
     }
 
-    /// Whether a rule looks at what an index says of releases beside their age.
+    /// Whether a rule depends on more in the index than the age of releases.
     pub fn asks_what_an_index_says(&self, source: &RepoName) -> bool {
         self.rules(source).is_some_and(|rules| rules.need(RuleInput::Remarks))
     }
 
-    /// Whether a release with this checksum is owed to lock files: it was delivered, or a pin has not ended.
+    /// Whether a release with this checksum is exempt for lock files: it was delivered, or has a pin that has not
+    /// ended.
     pub async fn is_exempt(
         &self,
         source: &RepoName,
@@ -422,12 +423,12 @@ impl Enforcer {
         }))
     }
 
-    /// Somebody asks for a release that is held: it is counted and written down, and refused where that is the rule.
+    /// Handles a request for a held release: counts and records it, and fails if the policy is enforced.
     fn deny(&self, release: &ArtifactName, held: &HeldRelease, asker: Asker<'_>) -> Result<(), RepoError> {
         self.refuse(release, held.reason.word(), self.sentence(release, held), asker)
     }
 
-    /// Refuses a release of which rules that apply cannot be decided, where the policy is enforced; `why` is a whole clause.
+    /// Refuses a release for which not all rules can be decided, if the policy is enforced. `why` is a complete clause.
     pub fn refuse_undecided(&self, release: &ArtifactName, why: &str, asker: Asker<'_>) -> Result<(), RepoError> {
         let (package, version, policy) = (&release.package, &release.version, &self.policy.name);
         let text =
@@ -435,7 +436,7 @@ impl Enforcer {
         self.refuse(release, "undecided", plain(&text), asker)
     }
 
-    /// Somebody asks for what is held by the rule of this word.
+    /// Handles a request for a release that the rule of this word holds.
     fn refuse(
         &self,
         release: &ArtifactName,
@@ -473,13 +474,13 @@ impl Enforcer {
         self.shared.tasks.spawn(async move {
             let subject = (view.as_str(), Some(release.package.as_str()), Some(release.version.as_str()));
             if let Err(error) = state.audit_by(now, action, subject, &sentence, &by).await {
-                tracing::error!(%view, error = &error as &dyn std::error::Error, "the audit log was not written");
+                tracing::error!(%view, error = &error as &dyn std::error::Error, "the audit log could not be written");
             }
         });
     }
 }
 
-/// Printable ASCII without quotation marks, which a header can hold.
+/// Replaces all but printable ASCII, and quotation marks, so that the text can be a header value.
 fn plain(text: &str) -> String {
     let plain = |character: char| match character {
         '"' | '\\' => '\'',
@@ -489,14 +490,14 @@ fn plain(text: &str) -> String {
     text.chars().map(plain).collect()
 }
 
-/// What a policy looks at in a package. Blocks.
+/// The facts about a package that a policy evaluates. Blocks.
 pub(super) fn facts_of(payload: &Payload, package: PackageName) -> Result<PackageFacts, CacheError> {
     let resource = RegistryResource::Package(package);
     PackageFacts::read(&payload.bytes()?)
         .map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))
 }
 
-/// A task of the blocking pool, or the database, did not answer.
+/// A task of the blocking pool or the database has failed.
 fn failed(error: StateError) -> RepoError {
     RepoError::Internal(CacheError::internal(Internal::Gate(Box::new(error))))
 }

@@ -1,4 +1,4 @@
-//! What is said of decisions to people: sentences, and how many releases are held and exempt.
+//! Texts for people about decisions, and the numbers of held and exempt releases.
 
 use std::collections::BTreeSet;
 
@@ -11,58 +11,58 @@ use crate::policy::decide::{AllowedBy, Decision};
 use crate::policy::filter::HeldRelease;
 use crate::policy::reason::Reason;
 
-/// Hidden releases that one notice names.
+/// How many hidden releases a notice lists.
 const NAMED: usize = 3;
 
-/// Longest reason in a notice, in characters.
+/// Maximum length of a reason in a notice, in characters.
 const REASON: usize = 120;
 
-/// A release that a policy leaves out of an index.
+/// A release that a policy removes from an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HiddenRelease {
     pub version: Box<str>,
     pub policy: PolicyName,
     pub reason: Reason,
-    /// When that ends by itself.
+    /// When the hold ends by itself.
     pub until: Option<Timestamp>,
 }
 
-/// What a policy says of releases of a package, each with its version and a sentence.
+/// The statements of a policy about releases of a package, each with the version and a sentence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyStatements {
     pub held: Vec<(Box<str>, String)>,
-    /// What a rule holds and something excuses.
+    /// Releases that a rule would hold, and that are exempt.
     pub exempt: Vec<(Box<str>, String)>,
 }
 
-/// What a policy says of a release now.
+/// The decision of a policy about a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     pub decision: Decision,
-    /// Whether it is allowed because its licences, which count and may hold it, were not read yet.
+    /// Whether it is allowed only because its licences, which may hold it, have not been read yet.
     pub is_so_far: bool,
 }
 
-/// How the releases stand that a policy has evaluated, as far as that is in memory.
+/// The numbers of evaluated releases in memory, by decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyCounts {
     /// Packages.
     pub packages: usize,
     /// Releases that are held, or would be in a dry run.
     pub held: usize,
-    /// Releases that a rule holds and something excuses: package, version and why, in order.
+    /// Releases that a rule would hold, and that are exempt: package, version and reason, sorted.
     pub exempt: BTreeSet<(Box<str>, Box<str>, AllowedBy)>,
 }
 
 impl PolicyCounts {
-    /// How many are exempt for a reason.
+    /// How many releases are exempt for a reason.
     pub fn count(&self, because: AllowedBy) -> usize {
         self.exempt.iter().filter(|(_, _, why)| *why == because).count()
     }
 }
 
 impl Enforcer {
-    /// How what was evaluated stands.
+    /// Counts the evaluations in memory.
     pub fn standing(&self) -> PolicyCounts {
         let mut standing = PolicyCounts::default();
         for (key, judgement) in &self.judgements {
@@ -75,7 +75,7 @@ impl Enforcer {
         standing
     }
 
-    /// What an enforced policy says of some releases of a package, by a judgement.
+    /// The statements of an enforced policy about some releases of a package.
     pub fn says(
         &self,
         package: &PackageName,
@@ -97,12 +97,12 @@ impl Enforcer {
         PolicyStatements { held: held.collect(), exempt: exempt.collect() }
     }
 
-    /// What an enforced policy leaves out, by a judgement.
+    /// The releases that an enforced policy removes.
     pub fn left_out<'a>(&self, judgement: &'a Judgement) -> &'a [HeldRelease] {
         if self.is_enforced() { &judgement.evaluation.held } else { &[] }
     }
 
-    /// The same, with the policy.
+    /// The releases that an enforced policy removes, with the policy.
     pub fn hidden<'a>(&'a self, judgement: &'a Judgement) -> impl Iterator<Item = HiddenRelease> + 'a {
         self.left_out(judgement).iter().map(|held| HiddenRelease {
             version: held.version.clone(),
@@ -112,7 +112,7 @@ impl Enforcer {
         })
     }
 
-    /// What is said of a decision about a release.
+    /// The text about a decision on a release.
     pub fn describe(&self, release: &ArtifactName, said: &Said) -> String {
         let (package, version) = (&release.package, &release.version);
         match &said.decision {
@@ -128,16 +128,16 @@ impl Enforcer {
         }
     }
 
-    /// One line of printable ASCII without quotation marks, which a header can hold.
+    /// The text about a held release: one line of printable ASCII without quotation marks, fit for a header.
     pub fn sentence(&self, release: &ArtifactName, held: &HeldRelease) -> String {
-        let until = held.until.map(|until| format!("; it can be had from {until}")).unwrap_or_default();
+        let until = held.until.map(|until| format!("; it is available from {until}")).unwrap_or_default();
         let (package, version, policy) = (&release.package, &release.version, self.name());
         plain(&format!("{package} {version} is held by the policy {policy}: it {}{until}", held.reason))
     }
 }
 
-/// One line of printable ASCII about releases of a package that are hidden: which, the newest first, why, until when, and
-/// the newest of those in `shown`. Nothing where none is hidden.
+/// The text about hidden releases of a package: one line of printable ASCII. It lists them with reason and end, the
+/// newest first, and the newest release in `shown`. `None` if no release is hidden.
 pub fn notice<'a>(
     package: &PackageName,
     mut hidden: Vec<HiddenRelease>,
@@ -159,8 +159,8 @@ pub fn notice<'a>(
     shown.sort_by_cached_key(|text| version::order(text));
     let stable = shown.iter().rev().find(|text| !text.contains('-'));
     let take = match stable.or(shown.last()) {
-        Some(newest) => format!("the newest release to take is {newest}"),
-        None => "there is no release to take".to_owned(),
+        Some(newest) => format!("the newest available release is {newest}"),
+        None => "no release is available".to_owned(),
     };
     let held = if policies.len() == 1 { "the policy" } else { "the policies" };
     Some(plain(&format!(
@@ -195,12 +195,12 @@ mod tests {
             one.as_deref(),
             Some(
                 "releases of jason are held by the policy company: 1.1.0 (it is denied (b?d 'luck'), until \
-                 1970-01-02T00:00:00Z); the newest release to take is 1.0.0"
+                 1970-01-02T00:00:00Z); the newest available release is 1.0.0"
             )
         );
         let many = ["1.2.0", "1.10.0", "1.3.0", "1.4.0", "1.5.0"].map(|version| hidden(version, None));
         let many = notice(&package, many.to_vec(), std::iter::empty()).unwrap();
         assert!(many.contains("company: 1.10.0 (it is denied (b?d 'luck')), 1.5.0 ("), "{many}");
-        assert!(many.contains("1.4.0 (it is denied (b?d 'luck')) and 2 more; there is no release to take"), "{many}");
+        assert!(many.contains("1.4.0 (it is denied (b?d 'luck')) and 2 more; no release is available"), "{many}");
     }
 }

@@ -1,4 +1,4 @@
-//! Exceptions from a policy that people give beside it, as they are in the database.
+//! Waivers: exceptions from a policy that people grant while the daemon runs. They are stored in the database.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::state::StateError;
 use crate::state::audit::Actor;
 use crate::state::waivers::{NewWaiver, Waiver};
 
-/// What was read last; nothing as long as it has to be read.
+/// The waivers that were read last; `None` if they have to be read.
 #[derive(Debug, Default)]
 pub(super) struct Waived {
     known: RwLock<Option<Arc<Vec<Override>>>>,
-    /// One at a time reads, so that nothing old is kept after something new was written.
+    /// Allows one reader at a time, so that old waivers are not stored here after new ones were written.
     one: tokio::sync::Mutex<()>,
 }
 
@@ -29,7 +29,7 @@ impl Waived {
 }
 
 impl Enforcer {
-    /// What is waived here.
+    /// The active waivers, as overrides of the policy.
     pub async fn waivers(&self) -> Result<Arc<Vec<Override>>, RepoError> {
         let known = || self.waived.known.read().clone();
         if let Some(known) = known() {
@@ -45,7 +45,7 @@ impl Enforcer {
         Ok(all)
     }
 
-    /// Lets releases pass until then, whatever the rules say, unless an override denies them; the waiver's number.
+    /// Waives the rules for releases until a time, unless an override denies them. Returns the number of the waiver.
     pub async fn waive(
         &self,
         package: &PackageName,
@@ -63,7 +63,7 @@ impl Enforcer {
         Ok(id)
     }
 
-    /// Ends a waiver before its time; whether there was one.
+    /// Ends a waiver before its time; returns whether it existed.
     pub async fn withdraw(&self, id: i64, by: &Actor) -> Result<bool, StateError> {
         let _one = self.waived.one.lock().await;
         let found = self.state.withdraw(self.view.as_str(), id, self.shared.clock.now(), by).await?;
@@ -72,13 +72,13 @@ impl Enforcer {
         Ok(found)
     }
 
-    /// The waivers in force, as they were given.
+    /// The active waivers, as they were given.
     pub async fn given_waivers(&self) -> Result<Vec<Waiver>, StateError> {
         self.state.waivers(self.view.as_str(), self.shared.clock.now()).await
     }
 }
 
-/// What was written by another version and is not understood lets nothing pass.
+/// A waiver that another version has written and this one cannot read has no effect.
 fn exception(waiver: &Waiver) -> Option<Override> {
     Some(Override {
         effect: Effect::Allow,

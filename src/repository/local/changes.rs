@@ -1,4 +1,4 @@
-//! Changing what was published: reverting, retiring, docs, owners, and what only administrators do.
+//! Changes published packages: reverts, retires, sets docs and owners, and does what only administrators may do.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::state::claims::ForgottenName;
 use crate::state::owners::Owners;
 use crate::state::packages::{ListedPackage, ListedRelease};
 
-/// Characters of a retirement's message.
+/// Allowed length of a retirement message, in characters.
 const MESSAGE: std::ops::RangeInclusive<usize> = 3..=140;
 
-/// Packages that are named of those that depend on one.
+/// How many dependent packages an error lists.
 const NAMED: usize = 5;
 
 impl LocalRepository {
-    /// Takes a release back, and its docs with it. Its version stays taken for other bytes.
+    /// Reverts a release: removes it with its docs. Its version cannot be published again with other content.
     pub async fn revert(
         &self,
         grant: &WriteGrant,
@@ -41,7 +41,7 @@ impl LocalRepository {
         self.take_over(name).await
     }
 
-    /// Whether a release of a package may be taken back.
+    /// Checks whether a release may be reverted.
     fn check_revert(
         &self,
         grant: &WriteGrant,
@@ -54,7 +54,7 @@ impl LocalRepository {
         let is_fixed = |release: &ListedRelease| !self.may_change(release, package.inserted_at);
         if !grant.is_administrator() && releases.any(is_fixed) {
             let message = match self.options.mutability {
-                Mutability::Immutable => "a release of this repository is never deleted: its `mutability` is immutable",
+                Mutability::Immutable => "releases of this repository cannot be deleted: its `mutability` is immutable",
                 _ => "can only delete a release up to one hour after publication",
             };
             return Err(WriteError::invalid("inserted_at", message));
@@ -62,7 +62,7 @@ impl LocalRepository {
         if package.releases.len() == 1 { check_dependants(dependants, readable) } else { Ok(()) }
     }
 
-    /// Removes releases for good, whatever their age: an administrator's. Without a version, all of the package.
+    /// Removes releases permanently, whatever their age; without a version, all of the package. For administrators.
     pub async fn remove(
         &self,
         grant: &WriteGrant,
@@ -87,13 +87,13 @@ impl LocalRepository {
                 break;
             }
         }
-        // Also what was removed before one of them could not be.
+        // Removals before the one that failed are published, too.
         self.take_over(name).await?;
         removed
     }
 
-    /// Gives a name back of which no release is left: an administrator's. Others may answer for it then, and whoever
-    /// owned it does not any more.
+    /// Gives up the claim to a name that has no releases, for administrators. Other repositories may answer for it
+    /// then, and its owners are removed.
     pub async fn forget_name(&self, grant: &WriteGrant, name: &PackageName) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
         if !grant.is_administrator() {
@@ -104,15 +104,15 @@ impl LocalRepository {
             ForgottenName::Done => {}
             ForgottenName::Unclaimed => return Err(WriteError::NotFound),
             ForgottenName::HasReleases => {
-                return Err(WriteError::invalid("name", "has releases; remove them before it is given back"));
+                return Err(WriteError::invalid("name", "has releases; remove them first"));
             }
         }
         self.announce_changed(name);
         Ok(())
     }
 
-    /// Lets a version that was reverted be published again with other content: an administrator's. One that an
-    /// administrator has removed is gone for good.
+    /// Allows a reverted version to be published again with other content, for administrators. A version that an
+    /// administrator has removed stays removed.
     pub async fn allow_again(
         &self,
         grant: &WriteGrant,
@@ -125,7 +125,7 @@ impl LocalRepository {
         if tombstone.is_final {
             return Err(gone_for_good(&tombstone));
         }
-        // First, for a file without a row of the database would stop all changes to the package after a sudden end.
+        // Done first: after a crash, a file without a row in the database would block all changes to the package.
         self.remove_sidecar(name, version.as_str()).await?;
         let subject = (self.key().as_str(), name.as_str(), Some(version.as_str()));
         let cleared = self.state.clear_tombstone(self.shared.clock.now(), subject, grant.by()).await;
@@ -169,7 +169,7 @@ impl LocalRepository {
         self.take_over(name).await
     }
 
-    /// Takes a retirement back.
+    /// Removes the retirement of a release.
     pub async fn unretire(
         &self,
         grant: &WriteGrant,
@@ -185,7 +185,7 @@ impl LocalRepository {
         Ok(())
     }
 
-    /// Publishes documentation of a release, in the place of what was there.
+    /// Publishes the documentation of a release; it replaces the previous one.
     pub async fn put_docs(
         &self,
         grant: &WriteGrant,
@@ -206,7 +206,7 @@ impl LocalRepository {
         self.take_over(name).await
     }
 
-    /// Takes documentation back.
+    /// Removes the documentation of a release.
     pub async fn delete_docs(
         &self,
         grant: &WriteGrant,
@@ -223,7 +223,7 @@ impl LocalRepository {
         Ok(())
     }
 
-    /// Makes a user an owner, or changes the level; with `transfer` the only owner.
+    /// Makes a user an owner, or changes an owner's level; with `transfer` the user becomes the only owner.
     pub async fn set_owner(
         &self,
         grant: &WriteGrant,
@@ -250,7 +250,7 @@ impl LocalRepository {
         Ok(())
     }
 
-    /// Leaves a package to the organization of the repository: no user owns it any more.
+    /// Makes the organization of the repository the owner of a package: no user owns it any more.
     pub async fn disown(&self, grant: &WriteGrant, name: &PackageName, organization: &str) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
         let subject = (self.key().as_str(), name.as_str(), None);
@@ -261,8 +261,8 @@ impl LocalRepository {
         Ok(())
     }
 
-    /// Takes an owner from a package. The last one stays, unless an administrator takes it and members of the
-    /// organization can change the package all the same.
+    /// Removes an owner from a package. The last one stays, unless an administrator removes it and members of the
+    /// organization can change the package anyway.
     pub async fn remove_owner(&self, grant: &WriteGrant, name: &PackageName, username: &str) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
         let access = &self.options.identity.access;
@@ -289,8 +289,8 @@ impl LocalRepository {
         Ok(())
     }
 
-    /// Checks the right, waits for whoever changes something now, and finds out whether the right still holds and
-    /// the database knows all that files say of the package: from here on nothing is waited for but the disk.
+    /// Checks the right, waits for a running change, and then checks that the right still holds and that the database
+    /// has everything that the files contain about the package. After this the change waits for nothing but the disk.
     pub(super) async fn begin(
         &self,
         grant: &WriteGrant,
@@ -315,7 +315,7 @@ impl LocalRepository {
         Ok((package, release))
     }
 
-    /// Removes a release for good or not, for a reason; says whether it was there.
+    /// Removes a release, with a reason, permanently or not; returns whether it existed.
     async fn bury(
         &self,
         grant: &WriteGrant,
@@ -342,7 +342,7 @@ impl LocalRepository {
         }
     }
 
-    /// What was committed goes to the files beside the tarballs and into the signed indexes.
+    /// Writes the committed change to the files beside the tarballs and into the signed indexes.
     async fn take_over(&self, name: &PackageName) -> Result<(), WriteError> {
         self.write_sidecars(name).await;
         Ok(self.announce(name).await?)

@@ -1,4 +1,4 @@
-//! Where the packages that a release depends on live (interface §5).
+//! Finds the repositories of a release's dependencies (interface §5).
 
 use super::error::WriteError;
 use super::{DependencyCheck, LocalRepository, PublishOptions, Requirement};
@@ -7,15 +7,15 @@ use crate::hex::metadata::Dependency;
 use crate::hex::name::{PackageName, RepoName};
 use crate::repository::directory::{Presence, ViewHome};
 
-/// What a package writes for the repository of a dependency that it says nothing about.
+/// The repository in a package for a dependency without a repository of its own.
 const HEXPM: &str = "hexpm";
 
 impl LocalRepository {
-    /// Finds the repository of each dependency. The word in a package is a hint: mix writes `hexpm` for everything that
-    /// has no repository of its own, so a package that is here is meant first.
+    /// Finds the repository of each dependency. The repository in a package is only a hint: mix writes `hexpm` for
+    /// every dependency without a repository of its own, so a package in this repository is preferred.
     ///
-    /// Where they are published through a virtual repository, its order decides: that of `how`, or else `publish_view`. What
-    /// whoever publishes may not read is answered as if it were not there.
+    /// If the release is published through a virtual repository, its order decides: that in `how`, or else
+    /// `publish_view`. A package that the publisher may not read counts as missing.
     pub(super) async fn resolve(
         &self,
         package: &PackageName,
@@ -48,7 +48,8 @@ impl LocalRepository {
         let own = dependency.package == *package || self.has_package(&dependency.package).await?;
         let word = dependency.repository.as_deref().unwrap_or(HEXPM);
         let is_own_word = word == self.key().as_str() || word == self.options.identity.name.as_str();
-        // What is said to live elsewhere, by a name that is not hexpm's, lives there, even if we have one of that name.
+        // A dependency with an explicit repository other than hexpm is in that repository, even if we have a package of
+        // this name.
         let named_elsewhere = word != HEXPM && !is_own_word;
         let allowed = |key: &RepoName| {
             let list = self.options.allowed_dependency_repositories.as_ref();
@@ -76,7 +77,7 @@ impl LocalRepository {
             None if is_own_word => Some(self.key().clone()),
             None => self.directory.resolve(word),
         };
-        // A package lives in the member of a virtual repository that has it.
+        // If the repository is virtual, the package is in the member that has it.
         let (key, hidden) = match key {
             Some(key) => match self.directory.home(&key, &dependency.package).await {
                 ViewHome::In(member) if sees(&member) => (Some(member), false),
@@ -115,7 +116,7 @@ impl LocalRepository {
             Presence::Unknown => {
                 tracing::warn!(
                     repository = %self.key(), %package, dependency = %dependency.package, in = %key,
-                    "a dependency could not be looked up: it is taken as it is"
+                    "a dependency could not be looked up: it is accepted unchecked"
                 );
                 Ok(key)
             }

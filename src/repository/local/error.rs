@@ -1,4 +1,4 @@
-//! Why a local repository does not do what it is asked to.
+//! Errors of a local repository.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::shutdown::TaskError;
 use crate::state::StateError;
 use crate::store::vault::VaultError;
 
-/// Something of our own failed.
+/// An internal failure.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalFailure {
     /// The database.
@@ -21,19 +21,19 @@ pub enum LocalFailure {
     /// The files.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// Our own signature.
+    /// Signing with our own key.
     #[error(transparent)]
     Sign(#[from] CacheError),
-    /// A file that should be there.
+    /// A file that must exist.
     #[error("the file {digest} of a local repository is missing or damaged; restore it from a backup")]
     File {
-        /// What it is called.
+        /// Its digest, which is its name.
         digest: Sha256,
     },
-    /// Another repository, without which it is not known whether something may be done.
-    #[error("another repository of this server cannot be asked")]
+    /// Another repository could not be queried, so it is unknown whether an operation is allowed.
+    #[error("another repository of this server could not be queried")]
     Neighbour(#[source] Box<RepoError>),
-    /// A task gave no answer.
+    /// A task ended without a result.
     #[error(transparent)]
     Task(#[from] TaskError),
 }
@@ -44,10 +44,10 @@ impl From<StateError> for LocalFailure {
     }
 }
 
-/// Why something was not changed. Nothing was.
+/// Why a change failed. Nothing was changed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WriteError {
-    /// What was sent is wrong, or cannot be done now; field by field.
+    /// The request is invalid, or not possible now, by field.
     #[error("{0}")]
     Invalid(Invalid),
     /// There is no such package or release.
@@ -56,13 +56,13 @@ pub enum WriteError {
     /// The right does not cover this package.
     #[error("the right does not cover this package")]
     NotGranted,
-    /// The right has ended since the request began; why.
+    /// The right has ended since the request began, with the reason.
     #[error("{0}")]
     Withdrawn(GrantWithdrawn),
-    /// Files of the package say more than the database knows, which was lost or is older than they are.
-    #[error("the files of `{0}` have releases that the database does not know: run `hexkeep reindex {0}` first")]
+    /// The files of the package contain more than the database, which was lost or is older than they are.
+    #[error("the files of `{0}` contain releases that are missing in the database: run `hexkeep reindex {0}` first")]
     NotIndexed(RepoName),
-    /// Something of our own failed.
+    /// An internal failure.
     #[error(transparent)]
     Failed(Arc<LocalFailure>),
 }

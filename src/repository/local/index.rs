@@ -1,8 +1,9 @@
-//! What readers ask for most, in memory: `names`, `versions`, and packages as they are asked for.
+//! The index of a local repository in memory: `names`, `versions`, and the packages that readers have requested.
 //!
-//! Made from the database at first use. A change of one package reads that package again; the indexes are put together
-//! from what was encoded before, and one rebuild serves all whose changes it includes. What is sent from an address of this
-//! repository is signed when it is made; where virtual repositories alone show it, they sign what they make of it.
+//! It is built from the database when it is first used. After a change of one package only that package is read again;
+//! the lists are assembled from entries that were encoded before, and one rebuild serves all changes that it includes.
+//! Resources for clients of this repository are signed when they are built. If only virtual repositories show them,
+//! those sign what they build from them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -27,10 +28,10 @@ use crate::repository::{Directory, NameRules};
 use crate::state::State;
 use crate::state::packages::{ListedPackage, Package};
 
-/// Memory for packages; those that are not in it are made again.
+/// Maximum size of the packages in memory, in bytes; others are built again when they are requested.
 const PACKAGES_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Sets of patterns whose views are kept.
+/// How many sets of patterns have their lists in memory.
 const VIEWS: usize = 64;
 
 /// A package in the index.
@@ -43,7 +44,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// `is_listed`: whether the repository's rules about names let readers see it.
+    /// `is_listed`: whether the repository's name rules show it to readers.
     pub(super) fn of(mut package: ListedPackage, is_listed: bool) -> Self {
         package.releases.sort_by_cached_key(|release| version::order(&release.version));
         let retired = package.releases.iter().enumerate().filter(|(_, release)| release.retirement.is_some());
@@ -72,7 +73,7 @@ impl Entry {
         &self.versions
     }
 
-    /// Whether it is in the indexes.
+    /// Whether it is in `names` and `versions`.
     pub(super) fn is_listed(&self) -> bool {
         self.is_listed
     }
@@ -93,7 +94,7 @@ impl Entry {
     }
 }
 
-/// The packages at one time.
+/// The packages at one point in time.
 #[derive(Debug)]
 struct Generation {
     number: u64,
@@ -114,18 +115,18 @@ pub(super) struct LocalIndex {
     key: RepoName,
     name: RepoName,
     rules: NameRules,
-    /// Signs ahead what will be sent; `None`: most of it will not.
+    /// Signs in advance what will be sent; `None`: most of it will not be sent.
     sealer: Option<Sealer>,
     state: State,
-    /// What repositories are called in which dependencies live.
+    /// Has the names of the repositories of dependencies.
     directory: Arc<Directory>,
     generation: ArcSwapOption<Generation>,
     indexes: ArcSwapOption<Indexes>,
     packages: Cache<PackageName, Payload>,
     views: Mutex<HashMap<BTreeSet<String>, Indexes>>,
-    /// Whoever takes changes over from the database.
+    /// Locked while changes are loaded from the database.
     taking: tokio::sync::Mutex<()>,
-    /// Whoever puts the indexes together.
+    /// Locked while the lists are assembled.
     making: tokio::sync::Mutex<()>,
 }
 
@@ -158,45 +159,44 @@ impl LocalIndex {
         }
     }
 
-    /// A package's entry, `None` where there is none.
+    /// A package's entry; `None` if the package does not exist.
     pub(super) async fn listed(&self, name: &PackageName) -> Result<Option<Arc<Entry>>, LocalFailure> {
         Ok(self.generation().await?.packages.get(name.as_str()).map(Arc::clone))
     }
 
-    /// What the database says of a package, for whoever changes it: a change that was committed a moment ago may not have
-    /// been taken over yet.
+    /// The package in the database, for a change of it: the last committed change may not be in the index yet.
     pub(super) async fn committed(&self, name: &PackageName) -> Result<Option<Arc<Entry>>, LocalFailure> {
         let listed = self.state.listed_package(self.key.as_str(), name.as_str()).await?;
         Ok(listed.map(|package| self.entry(package)))
     }
 
-    /// Whether a release with this tarball is there.
+    /// Whether a release with this tarball exists.
     pub(super) async fn has_tarball(&self, outer: &Sha256) -> Result<bool, LocalFailure> {
         let generation = self.generation().await?;
         let mut releases = generation.packages.iter().flat_map(|package| package.releases());
         Ok(releases.any(|release| release.outer == *outer))
     }
 
-    /// `names`, as far as a caller may read.
+    /// `names` with the packages that a caller may read.
     pub(super) async fn names(&self, patterns: &PatternSet) -> Result<Payload, LocalFailure> {
         Ok(self.view(patterns).await?.names)
     }
 
-    /// `versions`, as far as a caller may read.
+    /// `versions` with the packages that a caller may read.
     pub(super) async fn versions(&self, patterns: &PatternSet) -> Result<Payload, LocalFailure> {
         Ok(self.view(patterns).await?.versions)
     }
 
-    /// `packages/NAME`, `None` where there is none.
+    /// `packages/NAME`; `None` if it does not exist.
     pub(super) async fn package(&self, name: &PackageName) -> Result<Option<Payload>, LocalFailure> {
         if let Some(payload) = self.packages.get(name) {
             return Ok(Some(payload));
         }
-        // Virtual repositories look here for every name that others have.
+        // Checked first, because virtual repositories request every name that their members have.
         if self.generation().await?.packages.get(name.as_str()).is_none() {
             return Ok(None);
         }
-        // While a change is taken over, nobody puts what was before into memory.
+        // The lock prevents that the old state is put into memory while a change is loaded.
         let _one = self.taking.lock().await;
         let Some(package) = self.state.package(self.key.as_str(), name.as_str()).await? else { return Ok(None) };
         let payload = self.made_package(name, &package).await?;
@@ -204,9 +204,9 @@ impl LocalIndex {
         Ok(Some(payload))
     }
 
-    /// Takes over what the database says of a package now, and makes the package and both indexes anew.
+    /// Loads a changed package from the database, and rebuilds the package and both lists.
     pub(super) async fn changed(&self, name: &PackageName) -> Result<(), LocalFailure> {
-        // Where nothing is in memory yet, the first reader finds the change in the database.
+        // If nothing is in memory yet, the first reader finds the change in the database.
         let loaded = self.generation().await?.number;
         let number = {
             let _one = self.taking.lock().await;
@@ -233,7 +233,7 @@ impl LocalIndex {
         self.indexes_at_least(number).await.map(drop)
     }
 
-    /// Forgets everything: the database was changed behind our back.
+    /// Discards everything, because the database was changed from elsewhere.
     pub(super) async fn forget(&self) {
         let _one = self.taking.lock().await;
         let _none = self.making.lock().await;
@@ -285,14 +285,14 @@ impl LocalIndex {
         Ok(view)
     }
 
-    /// The whole indexes, of that generation or a later one.
+    /// The complete lists, of that generation or a later one.
     async fn indexes_at_least(&self, number: u64) -> Result<Indexes, LocalFailure> {
         let there = || self.indexes.load_full().filter(|indexes| indexes.generation >= number);
         if let Some(indexes) = there() {
             return Ok((*indexes).clone());
         }
         let _one = self.making.lock().await;
-        // Whoever put them together while we waited may have had our change, too.
+        // The rebuild that we waited for may include our change.
         if let Some(indexes) = there() {
             return Ok((*indexes).clone());
         }
@@ -302,7 +302,7 @@ impl LocalIndex {
         Ok(indexes)
     }
 
-    /// Puts both indexes together, side by side.
+    /// Assembles both lists in parallel.
     async fn put_together(&self, generation: &Arc<Generation>, patterns: PatternSet) -> Result<Indexes, LocalFailure> {
         let one = async |resource, whole: fn(&PackageMap) -> Vec<u8>, entry: fn(&Entry) -> &[u8]| {
             let (generation, repository, patterns) = (Arc::clone(generation), self.name.clone(), patterns.clone());
@@ -341,8 +341,8 @@ impl LocalIndex {
     }
 }
 
-/// The payload of `packages/NAME`. A dependency that lives here has no repository; one that lives in another has that
-/// one's name, or, where it is no longer configured, its key.
+/// The payload of `packages/NAME`. A dependency in this repository has no `repository`; one in another repository has
+/// its name, or its key if it is no longer configured.
 fn payload(key: &RepoName, name: &RepoName, package: &Package, directory: &Directory) -> Vec<u8> {
     let mut releases: Vec<_> = package.releases.iter().collect();
     releases.sort_by_cached_key(|release| version::order(&release.listed.version));

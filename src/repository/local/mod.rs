@@ -1,7 +1,8 @@
-//! A local repository: packages that are published here.
+//! A local repository: packages that are published on this server.
 //!
-//! The database says what there is, `local/` in the store holds the files, and an index in memory has what readers ask
-//! for most. A change is committed and taken over into the index, signed where it will be sent, and only then answered.
+//! The database has the packages and releases, `local/` in the store has their files, and an index in memory has what
+//! readers request most. A change is committed, loaded into the index and signed if it will be sent; only then the
+//! request is answered.
 
 mod changes;
 mod dependencies;
@@ -63,30 +64,30 @@ pub enum Mutability {
 /// Whether the packages that a release depends on must exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DependencyCheck {
-    /// Not looked at.
+    /// Not checked.
     Off,
-    /// Where they live in a local repository.
+    /// Checked if they are in a local repository.
     Local,
-    /// Wherever they live, as far as that can be known.
+    /// Always checked, as far as this is possible.
     Everywhere,
 }
 
-/// Everything that makes a local repository what it is.
+/// The settings of a local repository.
 #[derive(Debug)]
 pub struct LocalOptions {
-    /// What it is called, and who may do what.
+    /// Its names and its access rules.
     pub identity: Identity,
     /// Whether releases may change.
     pub mutability: Mutability,
     /// Whether dependencies must exist.
     pub dependency_check: DependencyCheck,
-    /// Where dependencies may live; `None`: anywhere.
+    /// The repositories that dependencies may be in; `None`: any.
     pub allowed_dependency_repositories: Option<Vec<RepoName>>,
-    /// What packages call a repository → its key.
+    /// The name of a repository in packages → its key.
     pub dependency_aliases: BTreeMap<String, RepoName>,
-    /// Whether packages may be published that are not there yet.
+    /// Whether new packages may be published.
     pub allow_new_packages: bool,
-    /// The virtual repository in whose order dependencies are looked for, where a publish names none.
+    /// The virtual repository whose order decides where dependencies are, unless a publish goes through another one.
     pub publish_view: Option<RepoName>,
 }
 
@@ -100,14 +101,14 @@ pub struct LocalRepository {
     directory: Arc<Directory>,
     changes: Arc<Changes>,
     index: LocalIndex,
-    /// What files say and the database does not.
+    /// Versions that are in the files and not in the database.
     unknown: unknown::UnknownVersions,
-    /// One change at a time.
+    /// Allows one change at a time.
     changing: tokio::sync::Mutex<()>,
 }
 
 impl LocalRepository {
-    /// A repository of which nothing is in memory yet.
+    /// A repository with nothing in memory.
     pub fn new(
         options: LocalOptions,
         shared: SharedCaches,
@@ -137,7 +138,7 @@ impl LocalRepository {
         }
     }
 
-    /// What it is called, and who may do what.
+    /// Its names and its access rules.
     pub fn identity(&self) -> &Identity {
         &self.options.identity
     }
@@ -169,7 +170,7 @@ impl LocalRepository {
         Ok(served.map(|_| sent))
     }
 
-    /// A resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
+    /// A resource independent of the caller, for virtual repositories, which apply the rights of their callers.
     pub(in crate::repository) async fn whole(
         &self,
         resource: &RegistryResource,
@@ -193,11 +194,11 @@ impl LocalRepository {
             RegistryResource::Package(name) => self.index.package(name).await?.ok_or(RepoError::NotFound)?,
             RegistryResource::Policy(_) => return Err(RepoError::NotFound),
         };
-        // Whoever publishes and fetches sees what was published.
+        // Clients must revalidate: a publisher who fetches has to see what was just published.
         Ok(Served::at_once((payload, CacheLifetime::Revalidate), CacheStatus::Hit))
     }
 
-    /// A release, judged by the policies of the repositories through which it is asked for.
+    /// A release, evaluated by the policies of the repositories through which it is requested.
     pub(in crate::repository) async fn locate(
         self: &Arc<Self>,
         grant: &ReadGrant,
@@ -244,7 +245,7 @@ impl LocalRepository {
         Ok(Served::at_once((self.open(docs.digest).await?, CacheLifetime::Revalidate), CacheStatus::Hit))
     }
 
-    /// A package with all that is known of it; `None` where it is not there for this caller.
+    /// A package with all its data; `None` if it does not exist for this caller.
     pub(in crate::repository) async fn package(
         &self,
         grant: &ReadGrant,
@@ -261,52 +262,52 @@ impl LocalRepository {
         }))
     }
 
-    /// Takes over into the index what was committed of a package, and tells others of it.
+    /// Loads a committed change of a package into the index, and notifies others of it.
     async fn announce(&self, name: &PackageName) -> Result<(), LocalFailure> {
         self.index.changed(name).await?;
         self.announce_changed(name);
         Ok(())
     }
 
-    /// Tells others that a package is another one now.
+    /// Notifies others that a package has changed.
     fn announce_changed(&self, package: &PackageName) {
         let (repository, package) = (self.key().clone(), package.clone());
         self.changes.announce(Event::PackageChanged { repository, package });
     }
 
-    /// Whether a package is there.
+    /// Whether a package exists.
     pub async fn has_package(&self, name: &PackageName) -> Result<bool, RepoError> {
         Ok(self.index.listed(name).await?.is_some())
     }
 
-    /// Whether a package was published here once, and its name was not given back; its owners own it, even where no
-    /// release of it is left.
+    /// Whether a package was ever published here, and its name was not given up since. Its owners still own it, even if
+    /// it has no releases.
     pub async fn was_published(&self, name: &PackageName) -> Result<bool, RepoError> {
         Ok(self.state.was_published(self.key().as_str(), name.as_str()).await?)
     }
 
-    /// Whether it has ever had a name that was not given back.
+    /// Whether this repository has ever had a name that it has not given up since.
     pub(super) async fn was_ours(&self, name: &PackageName) -> Result<bool, RepoError> {
         Ok(self.state.claimed(self.key().as_str()).await?.has(name.as_str()))
     }
 
-    /// A release, without a right to read: for those who administrate.
+    /// A release, without a right to read: for administrators.
     pub async fn listed_release(&self, name: &ArtifactName) -> Result<Option<ListedRelease>, RepoError> {
         let package = self.index.listed(&name.package).await?;
         Ok(package.and_then(|package| package.release(name.version.as_str()).cloned()))
     }
 
-    /// Waits until nothing is changed, and lets nothing be changed until what it returns is dropped.
+    /// Waits for a running change, and blocks all changes until the returned guard is dropped.
     pub async fn hold(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.changing.lock().await
     }
 
-    /// Whether a release with this tarball is there.
+    /// Whether a release with this tarball exists.
     pub async fn has_tarball(&self, outer: &Sha256) -> Result<bool, RepoError> {
         Ok(self.index.has_tarball(outer).await?)
     }
 
-    /// Every file that has to be there, with what it is of.
+    /// Every file that must exist, with its path.
     pub async fn files(&self) -> Result<Vec<(String, Sha256)>, RepoError> {
         let mut files = Vec::new();
         for package in self.state.listed(self.key().as_str()).await? {
@@ -327,7 +328,7 @@ impl LocalRepository {
         Ok(ours.map(|(_, name)| name).collect())
     }
 
-    /// A page of what was done to a package, newest first; pages begin at 1.
+    /// A page of the audit log of a package, newest first; pages start at 1.
     pub(in crate::repository) async fn audit_log(
         &self,
         name: &PackageName,
@@ -341,13 +342,13 @@ impl LocalRepository {
         Ok(self.state.owner_level(self.key().as_str(), name.as_str(), username).await?)
     }
 
-    /// Whether a user owns a package; one that no user owns is the organization's.
+    /// Whether a user owns a package; one that no user owns belongs to the organization.
     pub async fn is_owned(&self, name: &PackageName) -> Result<bool, RepoError> {
         Ok(self.state.is_owned(self.key().as_str(), name.as_str()).await?)
     }
 
     fn check(&self, grant: &ReadGrant) -> Result<(), RepoError> {
-        // A grant for another repository is a bug of the caller's; nothing is shown.
+        // A grant for another repository is a bug in the caller, so nothing is shown.
         if grant.repository() == self.key() { Ok(()) } else { Err(RepoError::NotFound) }
     }
 
@@ -383,7 +384,7 @@ impl LocalRepository {
         Ok(ProvenArtifact { artifact: Artifact::Stored(self.stored(digest).await?), digest })
     }
 
-    /// A file that has to be there.
+    /// A file that must exist.
     async fn stored(&self, digest: Sha256) -> Result<StoredFile, LocalFailure> {
         match self.shared.store.local.get(digest.into(), WHOLE).await {
             Err(VaultError::Missing(_) | VaultError::Damaged(_)) => Err(LocalFailure::File { digest }),
@@ -392,7 +393,7 @@ impl LocalRepository {
     }
 }
 
-/// Runs what blocks where that may block.
+/// Runs blocking work on the blocking pool.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LocalFailure> + Send + 'static,
 ) -> Result<T, LocalFailure> {

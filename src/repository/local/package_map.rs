@@ -1,21 +1,21 @@
-//! The packages of an index in the order of their names, shared between its generations.
+//! The packages of an index, sorted by name and shared between its generations.
 //!
-//! They stand on shelves of some hundred. A change makes one shelf again, with what it adds to `names` and `versions`,
-//! and shares all others with the generation before: it costs the same in a repository of ten packages and of a million.
+//! They are stored in chunks of some hundred. A change rebuilds one chunk, with its part of `names` and `versions`, and
+//! shares all others with the generation before: it costs the same in a repository of ten packages and of a million.
 
 use std::sync::Arc;
 
 use super::index::Entry;
 use crate::hex::build;
 
-/// Packages on a shelf at most; one more, and it becomes two.
+/// Maximum number of packages in a chunk; a larger one is split.
 const SHELF: usize = 256;
 
-/// The packages of one generation. Cheap to clone next to what is on the shelves.
+/// The packages of one generation. Cloning is cheap, because the chunks are shared.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PackageMap(Vec<Arc<PackageChunk>>);
 
-/// Neighbours in the index, never none.
+/// Packages that are neighbours in the index; at least one.
 #[derive(Debug)]
 struct PackageChunk {
     packages: Vec<Arc<Entry>>,
@@ -44,7 +44,7 @@ impl PackageMap {
     /// Packages in any order, each name once.
     pub(super) fn of(mut packages: Vec<Arc<Entry>>) -> Self {
         packages.sort_by(|one, other| one.name().cmp(other.name()));
-        // Half full, so that there is room.
+        // Half full, to leave room for new packages.
         Self(packages.chunks(SHELF / 2).map(|packages| PackageChunk::of(packages.to_vec())).collect())
     }
 
@@ -58,19 +58,19 @@ impl PackageMap {
         self.0.iter().flat_map(|shelf| &shelf.packages)
     }
 
-    /// What all listed packages add to the payload of `names`.
+    /// The entries of all listed packages for the payload of `names`.
     pub(super) fn names(&self) -> Vec<u8> {
         self.0.iter().map(|shelf| &shelf.names[..]).collect::<Vec<_>>().concat()
     }
 
-    /// What all listed packages add to the payload of `versions`.
+    /// The entries of all listed packages for the payload of `versions`.
     pub(super) fn versions(&self) -> Vec<u8> {
         self.0.iter().map(|shelf| &shelf.versions[..]).collect::<Vec<_>>().concat()
     }
 
-    /// The same with this package, in the place of one of its name.
+    /// A copy with this package, which replaces one of the same name.
     pub(super) fn with(&self, package: Arc<Entry>) -> Self {
-        // Whatever is behind all others goes to the last shelf.
+        // A name behind all others belongs to the last chunk.
         let at = self.shelf(package.name()).min(self.0.len().saturating_sub(1));
         let Some(shelf) = self.0.get(at) else { return Self(vec![PackageChunk::of(vec![package])]) };
         let mut packages = shelf.packages.clone();
@@ -81,7 +81,7 @@ impl PackageMap {
         self.with_shelf(at, packages)
     }
 
-    /// The same without the package of this name.
+    /// A copy without the package of this name.
     pub(super) fn without(&self, name: &str) -> Self {
         let at = self.shelf(name);
         let Some(shelf) = self.0.get(at) else { return self.clone() };
@@ -89,7 +89,7 @@ impl PackageMap {
         self.with_shelf(at, packages)
     }
 
-    /// The first shelf that does not end before `name`: the one that has it, if any has.
+    /// The first chunk that does not end before `name`: the only one that can have it.
     fn shelf(&self, name: &str) -> usize {
         self.0.partition_point(|shelf| shelf.last() < name)
     }

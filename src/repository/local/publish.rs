@@ -1,4 +1,4 @@
-//! Taking in a release: received, looked at, stored, written down, signed.
+//! Publishes releases: receives, checks, stores, records and signs them.
 
 use super::error::{LocalFailure, WriteError};
 use super::{LocalRepository, Mutability, ReleaseMetadata, blocking};
@@ -14,45 +14,45 @@ use crate::state::releases::NewRelease;
 use crate::store::spool::Finished;
 use crate::store::vault::{Intake, Put};
 
-/// An upload on its way in; nothing of it stays if it is dropped.
+/// A running upload; if it is dropped, nothing of it stays.
 #[derive(Debug)]
 pub struct Upload {
     intake: Intake,
     received: usize,
 }
 
-/// An upload that has come in whole.
+/// A complete upload.
 #[derive(Debug)]
 pub struct Received {
     finished: Finished,
 }
 
-/// How a release is to be published.
+/// The options of a publish.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PublishOptions<'a> {
-    /// Whether one that is there may be replaced; `None`: nothing was said, and old clients mean yes.
+    /// Whether an existing release may be replaced; `None`: the client did not say, as old clients do, and it may.
     pub replace: Option<bool>,
-    /// The package and version that the address names.
+    /// The package and version in the request's address.
     pub expected: Option<(&'a PackageName, Option<&'a ReleaseVersion>)>,
-    /// The virtual repository it is published through.
+    /// The virtual repository that it is published through.
     pub view: Option<&'a RepoName>,
-    /// What whoever publishes may read: nothing else is said to be there. `None`: everything.
+    /// What the publisher may read; everything else counts as missing. `None`: everything.
     pub readable: Option<&'a Readable>,
 }
 
-/// What was published.
+/// The published release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
     /// The package.
     pub package: PackageName,
     /// The version.
     pub version: ReleaseVersion,
-    /// Whether it was not there before.
+    /// Whether it is new.
     pub created: bool,
 }
 
 impl Upload {
-    /// Takes in the next bytes.
+    /// Appends the next bytes.
     pub async fn append(&mut self, chunk: &[u8]) -> Result<(), WriteError> {
         self.received = self.received.saturating_add(chunk.len());
         if self.received > limits::TARBALL {
@@ -61,25 +61,25 @@ impl Upload {
         Ok(self.intake.append(chunk).await?)
     }
 
-    /// All has come.
+    /// Ends the upload.
     pub async fn finish(self) -> Result<Received, WriteError> {
         Ok(Received { finished: self.intake.finish().await? })
     }
 }
 
 impl LocalRepository {
-    /// Begins to take in an upload: a tarball or a documentation archive.
+    /// Starts an upload of a tarball or a documentation archive.
     pub async fn begin_upload(&self) -> Result<Upload, WriteError> {
         Ok(Upload { intake: self.shared.store.begin_intake().await?, received: 0 })
     }
 
-    /// Whose package a tarball is, before anything else of it is judged.
+    /// The name of the package in a tarball, before anything else of it is checked.
     pub async fn upload_name(&self, received: &Received) -> Result<PackageName, WriteError> {
         let reader = received.finished.reader();
         Ok(blocking(move || Ok(upload::name(reader))).await??)
     }
 
-    /// Publishes a release. When this returns it is on the disk, in the database and in the signed indexes.
+    /// Publishes a release. When this returns, it is on the disk, in the database and in the signed indexes.
     pub async fn publish(
         &self,
         grant: &WriteGrant,
@@ -99,7 +99,8 @@ impl LocalRepository {
         let outer = *received.finished.digest();
         let size = received.finished.length();
         let check = |present: &PackageSnapshot| self.check_version(grant, version.as_str(), &outer, present, how);
-        // Most refusals cost no file; what counts is said once more, when nobody else changes anything.
+        // Most releases are refused here, before a file is stored. The check is repeated in the transaction, which
+        // decides.
         check(&self.state.present(self.key().as_str(), name.as_str(), version.as_str()).await?)?;
         self.keep_file(received).await?;
         let about = ReleaseMetadata::from(metadata);
@@ -140,19 +141,19 @@ impl LocalRepository {
         Ok(())
     }
 
-    /// Whether the right covers this package, and the repository takes it.
+    /// Checks that the right covers this package, and that the repository accepts it.
     pub(super) fn check_write(&self, grant: &WriteGrant, name: &PackageName) -> Result<(), WriteError> {
         if grant.repository() != self.key() || !grant.covers(name) {
             return Err(WriteError::NotGranted);
         }
         if !self.options.identity.names.allows(name.as_str()) {
-            return Err(WriteError::invalid("name", "is not among the names that this repository takes"));
+            return Err(WriteError::invalid("name", "is not among the names that this repository accepts"));
         }
         Ok(())
     }
 
-    /// The first release of a package must not take a public one away from those who see both repositories as one. Of a
-    /// name that was ours once they see nobody else's.
+    /// The first release of a package must not hide a public package from the readers of a virtual repository. It
+    /// cannot do so if the repository had the name before, because then the name is claimed.
     async fn check_shadow(&self, name: &PackageName) -> Result<(), WriteError> {
         if self.has_package(name).await? || self.was_ours(name).await? {
             return Ok(());
@@ -163,20 +164,20 @@ impl LocalRepository {
                 "name",
                 format!(
                     "is the name of a public package in \"{view}\", which this one would hide; choose another name, or \
-                     let an administrator list it under allow_shadow of \"{view}\""
+                     ask an administrator to add it to allow_shadow of \"{view}\""
                 ),
             )),
             Err(error) => {
                 tracing::error!(
                     repository = %self.key(), package = %name, error = &error as &dyn std::error::Error,
-                    "a first release is refused: whether a public package has its name cannot be found out now"
+                    "a first release is refused: it is unknown whether a public package has the same name"
                 );
                 Err(LocalFailure::Neighbour(Box::new(error)).into())
             }
         }
     }
 
-    /// Whether this version may be published where this is there; says whether it is not there yet.
+    /// Checks whether this version may be published, given what is present; returns whether it is new.
     fn check_version(
         &self,
         grant: &WriteGrant,
@@ -186,7 +187,7 @@ impl LocalRepository {
         how: PublishOptions<'_>,
     ) -> Result<bool, WriteError> {
         if !present.is_claimed && !self.options.allow_new_packages && !grant.is_administrator() {
-            return Err(WriteError::invalid("name", "new packages are not taken by this repository"));
+            return Err(WriteError::invalid("name", "this repository does not accept new packages"));
         }
         if let Some(package) = &present.package
             && let Some(there) = package.releases.iter().find(|release| release.version == version)
@@ -198,7 +199,7 @@ impl LocalRepository {
             Some(tombstone) if tombstone.is_final => Err(gone_for_good(tombstone)),
             Some(tombstone) if tombstone.outer != *outer => Err(WriteError::invalid(
                 "version",
-                "was published before with other content and reverted; publish another version, or let an administrator \
+                "was published before with other content and reverted; publish another version, or ask an administrator to \
                  allow this one with: hexkeep release allow",
             )),
             Some(_) | None => Ok(true),
@@ -215,7 +216,7 @@ impl LocalRepository {
         if !grant.is_administrator() && !self.may_change(there, born) {
             let message = match self.options.mutability {
                 Mutability::Immutable => {
-                    "a release of this repository is never replaced: its `mutability` is immutable"
+                    "releases of this repository cannot be replaced: its `mutability` is immutable"
                 }
                 _ => "can only modify a release up to one hour after publication",
             };
@@ -228,14 +229,14 @@ impl LocalRepository {
         Ok(())
     }
 
-    /// Publishes a received file under its digest, durably.
+    /// Stores a received file under its digest, durably.
     pub(super) async fn keep_file(&self, received: Received) -> Result<(), WriteError> {
         Ok(self.shared.store.local.put(Put::File(received.finished)).await?)
     }
 }
 
 impl Received {
-    /// Looks at a documentation archive.
+    /// Checks a documentation archive.
     pub(super) async fn check_docs(&self) -> Result<(), WriteError> {
         if self.finished.length() > limits::DOCS as u64 {
             return Err(Invalid::of("tar", "too big").into());
@@ -249,7 +250,7 @@ impl Received {
     }
 }
 
-/// What an administrator has removed is not used again.
+/// A version that an administrator has removed cannot be used again.
 pub(super) fn gone_for_good(tombstone: &Tombstone) -> WriteError {
     let reason = &tombstone.reason;
     WriteError::invalid("version", format!("was removed by an administrator and cannot be used again: {reason}"))

@@ -1,4 +1,4 @@
-//! The database of a repository made anew from its files, and who is named in them.
+//! Rebuilds the database of a repository from its files, and collects the users in them.
 
 use std::collections::BTreeSet;
 
@@ -19,19 +19,19 @@ use crate::state::releases::{NewRelease, RestoredRelease};
 use crate::store::spool::ContentReader;
 use crate::store::vault::{Listed, Prefix, VaultName};
 
-/// What [`LocalRepository::reindex`] did.
+/// The result of [`LocalRepository::reindex`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reindexed {
-    /// Releases that were written.
+    /// Number of releases that were written.
     pub restored: usize,
-    /// Versions that are gone and stay taken.
+    /// Number of removed versions, which cannot be used again.
     pub taken: usize,
-    /// Files that could not be used, and why.
+    /// Files that could not be used, with the reason.
     pub failed: Vec<String>,
 }
 
 impl LocalRepository {
-    /// Makes the database of this repository anew from its files. What the database has and no file says stays.
+    /// Rebuilds the database of this repository from its files. What is only in the database stays.
     pub async fn reindex(&self, grant: &WriteGrant) -> Result<Reindexed, WriteError> {
         if grant.repository() != self.key() || !grant.is_administrator() {
             return Err(WriteError::NotGranted);
@@ -46,7 +46,7 @@ impl LocalRepository {
                 Listed::File(VaultName::Path(path)) => path,
                 Listed::File(VaultName::Digest(_)) => continue,
                 Listed::Stranger(file) => {
-                    done.failed.push(format!("{file}: it has a name that no file of a release has"));
+                    done.failed.push(format!("{file}: no file of a release has such a name"));
                     continue;
                 }
             };
@@ -62,8 +62,8 @@ impl LocalRepository {
         Ok(done)
     }
 
-    /// The users whom the files of all local repositories name as owners or publishers, also of repositories that are
-    /// not configured now. What is no such file is passed over.
+    /// The users who are owners or publishers in the files of all local repositories, including repositories that are
+    /// not configured now. Other files are skipped.
     pub async fn people_in_files(&self) -> Result<BTreeSet<String>, WriteError> {
         let mut people = BTreeSet::new();
         let vault = &self.shared.store.local;
@@ -81,11 +81,11 @@ impl LocalRepository {
         Ok(people)
     }
 
-    /// Writes what a file says; whether it is of a release that is there.
+    /// Writes the content of a file to the database; returns whether its release exists, that is, was not removed.
     async fn restore(&self, grant: &WriteGrant, bytes: &[u8]) -> Result<bool, String> {
         let sidecar: Sidecar = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if sidecar.format != FORMAT {
-            return Err(format!("format {} is not known", sidecar.format));
+            return Err(format!("format {} is unknown", sidecar.format));
         }
         let outer = Sha256::from_hex(&sidecar.outer_checksum).map_err(|error| error.to_string())?;
         if sidecar.removed {
@@ -97,7 +97,7 @@ impl LocalRepository {
         let package = read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let metadata = &package.metadata;
         if (metadata.name.as_str(), metadata.version.as_str()) != (&*sidecar.package, &*sidecar.version) {
-            return Err(format!("its tarball is {} {}", metadata.name, metadata.version));
+            return Err(format!("its tarball contains {} {}", metadata.name, metadata.version));
         }
         let lives = |package: &str| {
             let found = sidecar.dependencies.iter().find(|(name, _)| name == package);

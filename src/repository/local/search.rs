@@ -9,23 +9,23 @@ use crate::hex::name::RepoName;
 use crate::repository::RepoError;
 use crate::repository::directory::ViewHome;
 
-/// Most packages on one page.
+/// Maximum number of packages on a page.
 pub(in crate::repository) const PAGE: usize = 100;
 
-/// In which order packages come.
+/// The sort order of packages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::repository) enum Sort {
-    /// By name. Downloads are not counted here, so an order by them is this one, too.
+    /// By name. Also used for the order by downloads, which are not counted here.
     #[default]
     Name,
     /// The newest package first.
     Inserted,
-    /// What changed last first.
+    /// The package that changed last first.
     Updated,
 }
 
 impl Sort {
-    /// Reads the word of the API; what is not known is the order by name.
+    /// Reads the word of the API; an unknown one means the order by name.
     pub(in crate::repository) fn from_word(word: &str) -> Self {
         match word {
             "inserted_at" => Self::Inserted,
@@ -35,27 +35,27 @@ impl Sort {
     }
 }
 
-/// What is searched for. Every part has to fit.
+/// The parts of a search. A package has to match all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::repository) struct Query {
-    /// In the name, or words of the description.
+    /// Part of the name, or words of the description.
     pub(in crate::repository) text: Option<String>,
-    /// The name, with a star in front or behind.
+    /// The name, with an optional star at the beginning or the end.
     pub(in crate::repository) name: Option<String>,
-    /// Words of the description, of which one has to be there.
+    /// Words of the description, of which one has to match.
     pub(in crate::repository) description: Option<String>,
-    /// A package that the latest release depends on, and the repository that it was said to live in.
+    /// A dependency of the latest release, and its repository as the client names it.
     pub(in crate::repository) depends: Option<(Option<String>, String)>,
     /// A tool that builds one of its releases.
     pub(in crate::repository) build_tool: Option<String>,
-    /// Changed since then.
+    /// Changed after this time.
     pub(in crate::repository) updated_after: Option<Timestamp>,
-    /// Keys and at last a value, in what else the author wrote.
+    /// Keys and a final value in the additional metadata.
     pub(in crate::repository) extra: Option<(Vec<String>, String)>,
 }
 
 impl Query {
-    /// Reads what a user typed: words, and `key:value` or `key:"a value"`. Keys that are not known are passed over.
+    /// Parses the text of a user: words, and `key:value` or `key:"a value"`. Unknown keys are skipped.
     pub(in crate::repository) fn parse(text: &str) -> Self {
         let mut query = Self::default();
         let mut words: Vec<&str> = Vec::new();
@@ -93,7 +93,7 @@ impl Query {
                     Some((keys, value)) => {
                         query.extra = Some((keys.split(',').map(str::to_owned).collect(), value.to_owned()));
                     }
-                    // Without a comma it says nothing of extra; the whole is taken as what it was typed as.
+                    // Without a comma it is no search for `extra`: the whole text is searched as it is.
                     None => query.text = Some(text.trim().to_owned()),
                 },
                 _ => {}
@@ -168,7 +168,7 @@ fn time(text: &str) -> Option<Timestamp> {
 }
 
 impl LocalRepository {
-    /// The packages that fit, as far as a caller may read, in the order that is asked for.
+    /// The matching packages that a caller may read, in the requested order.
     pub(in crate::repository) async fn search(
         &self,
         grant: &ReadGrant,
@@ -179,7 +179,7 @@ impl LocalRepository {
         let homes = match &query.depends {
             Some((Some(word), package)) => match self.homes(word, package).await {
                 Some(homes) => Some(homes),
-                // What is called so here is nothing that a package could depend on.
+                // No repository has this name, so no package can depend on it.
                 None => return Ok(Vec::new()),
             },
             _ => None,
@@ -193,7 +193,7 @@ impl LocalRepository {
             grant.packages().allows(name) && self.options.identity.names.allows(name) && query.fits(repository, package)
         });
         match sort {
-            // That is the order in which they come.
+            // The packages come in this order.
             Sort::Name if query.updated_after.is_some() => found.sort_by_key(|package| package.updated_at),
             Sort::Name => {}
             Sort::Inserted => found.sort_by_key(|package| Reverse(package.inserted_at)),
@@ -204,8 +204,8 @@ impl LocalRepository {
 }
 
 impl LocalRepository {
-    /// The keys under which a dependency is written down that a client says to live in `word`: that repository, and the
-    /// member from which it answers, where it is a virtual one.
+    /// The keys under which a dependency from the repository `word` is recorded: that of the repository, and if it is
+    /// virtual, that of the member that has the package.
     async fn homes(&self, word: &str, package: &str) -> Option<[RepoName; 2]> {
         let own = word == self.key().as_str() || word == self.options.identity.name.as_str();
         let key = if own { self.key().clone() } else { self.directory.resolve(word)? };

@@ -1,8 +1,8 @@
-//! A file beside each tarball that says what the tarball does not, and one for each version that was removed: with them and
-//! the tarballs a repository can be made anew (`reindex`).
+//! Writes a file beside each tarball with the data that the tarball does not contain, and one for each removed version.
+//! From these files and the tarballs the database can be rebuilt (`reindex`).
 //!
-//! Written after the database and before the answer. Where it cannot be written the change stands all the same, and the
-//! log says so: it is the second copy, not the first.
+//! They are written after the database and before the answer. If this fails, the change stays and the failure is
+//! logged: the files are only the second copy.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,13 +18,14 @@ use crate::store::vault::{Put, VaultError, VaultFolder, VaultPath};
 /// The format of these files.
 pub(super) const FORMAT: u32 = 1;
 
-/// Bytes of such a file; with every owner and requirement a package may have, far less.
+/// Maximum size of such a file, in bytes. Even with all owners and requirements that a package may have, it is far
+/// smaller.
 pub(super) const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
-/// How many lines of the audit log are looked at for the last change of a package.
+/// How many entries of the audit log are searched for the last changed package.
 const RECENT: u32 = 100;
 
-/// What is said of a release. Times are milliseconds since the epoch, checksums hexadecimal.
+/// The data of a release. Times are milliseconds since the epoch, checksums hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sidecar {
     pub(super) format: u32,
@@ -34,7 +35,7 @@ pub(super) struct Sidecar {
     pub(super) outer_checksum: String,
     pub(super) size: u64,
     pub(super) inserted_at: u64,
-    /// When its tarball was published, where that has taken the place of another one.
+    /// When its tarball was published, if it has replaced another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) published_at: Option<u64>,
     pub(super) updated_at: u64,
@@ -42,9 +43,9 @@ pub(super) struct Sidecar {
     pub(super) retirement: Option<SidecarRetirement>,
     pub(super) owners: Vec<(String, String)>,
     pub(super) docs: Option<(String, u64)>,
-    /// Where dependencies live, as it was found at publish: package and repository key.
+    /// The repositories of the dependencies, as found when it was published: package and repository key.
     pub(super) dependencies: Vec<(String, String)>,
-    /// `true` where the release was reverted or removed.
+    /// `true` if the release was reverted or removed.
     #[serde(default)]
     pub(super) removed: bool,
     /// How it was removed.
@@ -66,7 +67,7 @@ pub(super) struct SidecarRetirement {
 }
 
 impl LocalRepository {
-    /// Writes down what the database says of a package: of every release, and of every version that was removed.
+    /// Writes the files of a package from the database: one for each release and for each removed version.
     pub(super) async fn write_sidecars(&self, name: &PackageName) {
         match self.sidecars(name).await {
             Ok(sidecars) => self.store_sidecars(sidecars).await,
@@ -88,8 +89,9 @@ impl LocalRepository {
         Ok(releases.chain(removed).collect())
     }
 
-    /// Makes sure that the files say what the last change has made of the database: a sudden end may have come between
-    /// the two. To be called once, before anything else is changed. Files that say more than the database stay as they are.
+    /// Writes the files of the last changed package again, in case of a crash between the change of the database and
+    /// that of the files. Called once, before any other change. If files contain more than the database, they stay as
+    /// they are.
     pub async fn catch_up(&self) {
         if self.unknown.any() {
             return;
@@ -103,13 +105,13 @@ impl LocalRepository {
         self.write_sidecars(&name).await;
     }
 
-    /// Forgets that a release is gone.
+    /// Removes the file of a removed version.
     pub(super) async fn remove_sidecar(&self, name: &PackageName, version: &str) -> Result<(), WriteError> {
         self.shared.store.local.remove(self.path(name.as_str(), version)?.into()).await?;
         Ok(())
     }
 
-    /// Where the files are.
+    /// The folder of the files.
     pub(super) fn folder(&self) -> Result<VaultFolder, VaultError> {
         Ok(VaultFolder::new(self.key().as_str())?)
     }
@@ -142,7 +144,7 @@ impl LocalRepository {
     fn not_written(&self, error: &(dyn std::error::Error + 'static)) {
         tracing::error!(
             repository = %self.key(), error,
-            "a file beside a tarball was not written: the database is right, and a rebuild from files would not be"
+            "a file beside a tarball could not be written: only the database has the last change"
         );
     }
 }
@@ -202,7 +204,7 @@ impl Sidecar {
         }
     }
 
-    /// The owners of the package, as they were when the file was written last.
+    /// The owners of the package when the file was last written.
     pub(super) fn owners(&self) -> Vec<(String, OwnerLevel)> {
         let level = |(name, level): &(String, String)| Some((name.clone(), OwnerLevel::from_word(level)?));
         self.owners.iter().filter_map(level).collect()

@@ -1,7 +1,7 @@
-//! Files that say more than the database knows: it was lost, or it is older than they are.
+//! Finds files that contain more than the database, because it was lost or is older than they are.
 //!
-//! Until `reindex` has read them, nothing is written to the packages that they are of. Else a publish would take the place of a
-//! release that is there, or of a version that was removed for good, and a stranger would own the name.
+//! Until `reindex` has read these files, their packages cannot be changed. Otherwise a publish could replace an
+//! existing release, or a version that was removed permanently, and someone else could own the name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::hex::name::PackageName;
 use crate::hex::version::ReleaseVersion;
 use crate::store::vault::{Listed, Prefix, VaultError, VaultName};
 
-/// The versions that files speak of and the database did not know when they were compared, by package.
+/// The versions that had files but were missing in the database when both were compared, by package.
 #[derive(Debug, Default)]
 pub(super) struct UnknownVersions(Mutex<BTreeMap<String, BTreeSet<String>>>);
 
@@ -34,9 +34,9 @@ impl UnknownVersions {
 }
 
 impl LocalRepository {
-    /// Compares the names of the files with the database. Packages that it does not know are claimed: else anybody could
-    /// publish them elsewhere. Of versions that it does not know, nothing of their package is changed until `reindex`. To be
-    /// called before anybody asks.
+    /// Compares the file names with the database. Packages that it does not have are claimed, because others could
+    /// publish them elsewhere. If it lacks versions of a package, the package cannot be changed until `reindex`. Called
+    /// before the first request.
     pub async fn compare_with_files(&self) -> Result<(), LocalFailure> {
         let mut unknown = self.versions_in_files().await?;
         let names = unknown.iter().map(|(name, _)| name.clone()).collect();
@@ -54,21 +54,21 @@ impl LocalRepository {
                 versions = packages.values().map(BTreeSet::len).sum::<usize>(),
                 unknown_packages = claimed.len(),
                 first = %format_args!("{name} {}", versions.first().map_or("", String::as_str)),
-                "files have releases that the database does not know: nothing of these packages is changed until \
-                 `hexkeep reindex` has made the repository anew from its files"
+                "files contain releases that are missing in the database: their packages cannot be changed until \
+                 `hexkeep reindex` has rebuilt the database of the repository from its files"
             );
         }
         *self.unknown.0.lock() = packages;
         Ok(())
     }
 
-    /// The packages and versions that files speak of.
+    /// The packages and versions that have files.
     async fn versions_in_files(&self) -> Result<BTreeSet<(String, String)>, VaultError> {
         let mut versions = BTreeSet::new();
         let mut files = self.shared.store.local.list(Prefix::Folder(self.folder()?));
         while let Some(listed) = files.try_next().await? {
             let Listed::File(VaultName::Path(path)) = listed else { continue };
-            // No name of a package has a dash.
+            // Package names contain no dash.
             let Some((name, version)) = path.file().strip_suffix(".json").and_then(|file| file.split_once('-')) else {
                 continue;
             };
@@ -79,10 +79,9 @@ impl LocalRepository {
         Ok(versions)
     }
 
-    /// Refuses to change a package of which files say more than the database knows. To be called by whoever changes
-    /// something, while nobody else does.
+    /// Fails if files contain more of a package than the database. Called while the lock for changes is held.
     pub(super) async fn check_known(&self, name: &PackageName) -> Result<(), WriteError> {
-        // None, for almost every package that there ever is.
+        // Almost every package has none.
         let Some(versions) = self.unknown.of(name) else { return Ok(()) };
         let known = self.state.known_versions(self.key().as_str(), Some(name.as_str())).await?;
         for version in versions {

@@ -1,4 +1,4 @@
-//! A remote repository whose index carries no advisories: those of a dump are added to what is signed here.
+//! Adds the advisories of a dump to the index of a remote repository that has none, for resources that are signed here.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ use crate::hex::wire::WireError;
 use crate::policy::osv::AdvisoryDump;
 use crate::repository::error::RepoError;
 
-/// Packages with advisories that are kept: about as many as there are.
+/// How many packages with advisories are cached: about as many as exist.
 const PACKAGES: u64 = 2_000;
 
-/// What was made, with the digests of what it was made from: the resource and the dump.
+/// The results, with the digests of their sources: the resource and the dump.
 #[derive(Debug)]
 pub(super) struct Advised {
     made: moka::sync::Cache<RegistryResource, ([Sha256; 2], Payload)>,
@@ -27,7 +27,7 @@ impl Advised {
     }
 }
 
-/// A payload with what a dump adds to it.
+/// A payload with the advisories of a dump added.
 pub(super) fn added<'a>(
     dump: &AdvisoryDump,
     resource: &RegistryResource,
@@ -41,7 +41,7 @@ pub(super) fn added<'a>(
 }
 
 impl RemoteRepository {
-    /// A resource as it is shown under our signature.
+    /// The payload of a resource that we sign.
     pub(super) async fn own(&self, resource: &RegistryResource, present: &ReadyResource) -> Result<Payload, RepoError> {
         let own = present.payload(SignedBy::Own).cloned().ok_or(RepoError::NotFound)?;
         let Some(dump) = self.advisories() else { return Ok(own) };

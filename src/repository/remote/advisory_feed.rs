@@ -1,5 +1,5 @@
-//! Advisories that a remote repository adds to those of its index: a dump of the configuration, or one that is fetched by
-//! itself, whose last good copy counts while there is no other.
+//! Advisories that a remote repository adds to its index: from a dump in the configuration, or from one that is
+//! downloaded regularly. If a download fails, the last good copy stays in use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,24 +21,24 @@ use crate::repository::changes::Event;
 use crate::repository::enforcer::Enforcers;
 use crate::telemetry::metrics::{ReasonLabels, RepositoryLabels};
 
-/// From one look at the upstream to the next.
+/// Time between two downloads.
 const EVERY: Duration = Duration::from_secs(3600);
 
-/// After one that came to nothing.
+/// Time until the next attempt after a failure.
 const AGAIN: Duration = Duration::from_secs(300);
 
-/// How long a dump may take.
+/// Maximum time for a download.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Advisories.
+/// The advisories of a repository.
 #[derive(Debug)]
 pub struct AdvisoryFeed {
     key: RepoName,
     shared: SharedCaches,
     together: Arc<Enforcers>,
-    /// Without what is withdrawn, as far as that was looked at.
+    /// The advisories without withdrawn ones, as of the last check.
     current: ArcSwapOption<AdvisoryDump>,
-    /// Where they come from; `None`: from the configuration.
+    /// Where they are downloaded from; `None`: they come from the configuration.
     from: Option<FeedSource>,
 }
 
@@ -46,30 +46,30 @@ pub struct AdvisoryFeed {
 struct FeedSource {
     file: Arc<DumpFile>,
     known: Mutex<Validators>,
-    /// When to look again.
+    /// When to check again.
     due: Mutex<Timestamp>,
 }
 
-/// Why a dump of an upstream is not taken.
+/// Why a downloaded dump is not used.
 #[derive(Debug, thiserror::Error)]
 enum RefreshError {
-    #[error("it cannot be fetched")]
+    #[error("it could not be fetched")]
     Fetch(#[from] CacheError),
-    #[error("it is no dump of advisories in the format of OSV")]
+    #[error("it is not a dump of advisories in OSV format")]
     Bad(#[from] DumpError),
-    #[error("it has no advisory about a package of Hex; is it that of the ecosystem Hex?")]
+    #[error("it has no advisory for a Hex package; is it the dump of the Hex ecosystem?")]
     Empty,
 }
 
 impl AdvisoryFeed {
-    /// A dump of the configuration. `together` are told when some of it is withdrawn. Blocks.
+    /// A dump in the configuration. `together` is notified when some of it is withdrawn. Blocks.
     pub fn fixed(key: RepoName, dump: Arc<AdvisoryDump>, shared: SharedCaches, together: Arc<Enforcers>) -> Self {
         let now = shared.clock.now();
         let dump = if dump.is_over(now) { Arc::new(AdvisoryDump::clone(&dump).at(now)) } else { dump };
         Self { key, shared, together, current: ArcSwapOption::from(Some(dump)), from: None }
     }
 
-    /// A dump of an upstream; what is stored of it counts at once. `together` are told when it has changed. Blocks.
+    /// A dump that is downloaded; its stored copy is used at once. `together` is notified when it has changed. Blocks.
     pub fn fetched(key: RepoName, file: DumpFile, shared: SharedCaches, together: Arc<Enforcers>) -> Self {
         let now = shared.clock.now();
         let stored =
@@ -82,7 +82,7 @@ impl AdvisoryFeed {
         feed
     }
 
-    /// What is known now.
+    /// The current advisories.
     pub fn current(&self) -> Option<Arc<AdvisoryDump>> {
         self.current.load_full()
     }
@@ -95,7 +95,7 @@ impl AdvisoryFeed {
         }
     }
 
-    /// Lets go of what is withdrawn by now; whether that was anything.
+    /// Removes the advisories that are withdrawn by now; returns whether there were any.
     async fn withdraw(&self) -> Result<bool, CacheError> {
         let now = self.shared.clock.now();
         let Some(dump) = self.current().filter(|dump| dump.is_over(now)) else { return Ok(false) };
@@ -107,7 +107,7 @@ impl AdvisoryFeed {
         Ok(true)
     }
 
-    /// Looks at the upstream where that is due; whether there is another dump now.
+    /// Downloads the dump if it is time to; returns whether it has changed.
     async fn refresh(&self) -> bool {
         let Some(from) = &self.from else { return false };
         if self.shared.clock.now().awaits(*from.due.lock(), EVERY) {
@@ -129,14 +129,18 @@ impl AdvisoryFeed {
                 if is_new {
                     self.together.changed(&self.key);
                     let advisories = self.current.load().as_ref().map_or(0, |dump| dump.len());
-                    tracing::info!(repository = %self.key, advisories, "there are other advisories");
+                    tracing::info!(repository = %self.key, advisories, "the advisories have changed");
                 }
                 is_new
             }
             Err(error) => {
-                let kept = if self.current.load().is_some() { "the last good one counts" } else { "there are none" };
+                let kept = if self.current.load().is_some() {
+                    "the last good one stays in use"
+                } else {
+                    "there is no older one"
+                };
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(repository = %self.key, error, "the dump of advisories was not taken: {kept}");
+                tracing::error!(repository = %self.key, error, "the dump of advisories could not be updated: {kept}");
                 false
             }
         }
@@ -149,7 +153,7 @@ impl FeedSource {
         current: &ArcSwapOption<AdvisoryDump>,
         shared: &SharedCaches,
     ) -> Result<bool, RefreshError> {
-        // What is not here is asked for whole.
+        // Without a dump here, the whole file is requested.
         let known = if current.load().is_some() { self.known.lock().clone() } else { Validators::default() };
         let Some(copy) = self.file.fetch(&known, Instant::now() + PATIENCE).await? else { return Ok(false) };
         let bytes: Bytes = copy.bytes.clone();
@@ -168,29 +172,29 @@ impl FeedSource {
 }
 
 impl RemoteRepository {
-    /// The advisories that are added to those of its index, as they are known now.
+    /// The advisories that are added to its index now.
     pub(super) fn advisories(&self) -> Option<Arc<AdvisoryDump>> {
         self.options.advisories.as_ref()?.current()
     }
 
-    /// Looks whether its advisories have changed: some were withdrawn, or their upstream has others, where it is due to ask
-    /// that. A repository that asks nobody does not ask for these either.
+    /// Updates its advisories: removes withdrawn ones, and downloads the dump if it is time to. An offline repository
+    /// does not download it.
     pub async fn refresh_advisories(&self) {
         let Some(feed) = &self.options.advisories else { return };
         let withdrawn = feed.withdraw().await.unwrap_or_else(|error| {
-            tracing::error!(repository = %self.key(), %error, "advisories that are withdrawn count still");
+            tracing::error!(repository = %self.key(), %error, "withdrawn advisories could not be removed: they are still in use");
             false
         });
         let refreshed =
             self.options.rules.network != crate::cache::freshness::UpstreamMode::Offline && feed.refresh().await;
         if withdrawn || refreshed {
-            // Lists that tell of advisories are made again before anybody asks.
+            // Lists with advisories are rebuilt before clients request them.
             let (repository, resource) = (self.key().clone(), RegistryResource::Versions);
             self.changes.announce(Event::ResourceReplaced { repository, resource });
         }
     }
 
-    /// The stored copy of its advisories, and whether it is sound. Blocks.
+    /// The stored copy of its advisories, and whether it is undamaged. Blocks.
     pub(super) fn scrub_advisories(&self, repair: bool) -> Result<Option<(String, bool)>, CacheError> {
         let file = self.options.advisories.as_ref().and_then(|feed| feed.from.as_ref()).map(|from| &from.file);
         file.map_or(Ok(None), |file| file.scrub(repair))

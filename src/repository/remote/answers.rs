@@ -1,7 +1,7 @@
-//! What the HTTP API shows of a remote repository: what its upstream's API says, else what the signed registry and the
-//! tarballs that are here tell.
+//! Descriptions of a remote repository's packages for the HTTP API: from the upstream's API, or else from the signed
+//! registry and the stored tarballs.
 //!
-//! The API's answers are signed by nobody, so nothing is decided by them.
+//! The API's answers are not signed, so no decision depends on them.
 
 use std::sync::Arc;
 
@@ -25,21 +25,21 @@ use crate::repository::RequestContext;
 use crate::repository::error::{NotHere, RepoError};
 use crate::repository::private_text::TypedText;
 
-/// Packages on a page of a search.
+/// Number of packages on a page of search results.
 const PAGE: usize = 100;
 
-/// The orders that an upstream's API knows.
+/// The sort orders of the upstream's API.
 const SORTS: [&str; 6] = ["downloads", "inserted_at", "name", "recent_downloads", "total_downloads", "updated_at"];
 
-/// The longest text that is searched for.
+/// Maximum length of a search text.
 const LONGEST_SEARCH: usize = 256;
 
-/// What is known of something.
+/// An answer, by source.
 #[derive(Clone, Debug)]
 pub(in crate::repository) enum UpstreamAnswer<T> {
-    /// What the upstream's API says.
+    /// From the upstream's API.
     Api(Arc<Value>),
-    /// What is known without it.
+    /// From the signed registry.
     Registry(T),
 }
 
@@ -48,25 +48,25 @@ pub(in crate::repository) enum UpstreamAnswer<T> {
 pub struct FoundName {
     /// Its name.
     pub name: String,
-    /// Newest first.
+    /// Its versions, newest first.
     pub versions: Vec<String>,
 }
 
-/// What is searched for, as a client has typed it.
+/// A search, as a client has sent it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::repository) struct Search {
     /// Words, and pairs of a key and a value.
     pub(in crate::repository) text: String,
-    /// A word that names an order.
+    /// The word for the sort order.
     pub(in crate::repository) sort: String,
-    /// Which hundred, from 1.
+    /// The page of a hundred packages, starting at 1.
     pub(in crate::repository) page: usize,
-    /// Whether nobody upstream is to hear of it.
+    /// Whether it must not be sent upstream.
     pub(in crate::repository) is_private: bool,
 }
 
 impl Search {
-    /// The parameters, sorted by name, without those that say nothing.
+    /// The parameters, sorted by name, without empty ones.
     fn query(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         if self.page > 1 {
@@ -75,7 +75,7 @@ impl Search {
         if !self.text.is_empty() {
             query.append_pair("search", &self.text);
         }
-        // A word of the API, and no other text.
+        // Only words of the API are sent, no other text.
         if SORTS.contains(&self.sort.as_str()) {
             query.append_pair("sort", &self.sort);
         }
@@ -104,7 +104,7 @@ impl RemoteRepository {
         }
     }
 
-    /// A release; by the registry with the package that it is of. Cancel safe.
+    /// A release, and from the registry its package, too. Cancel safe.
     pub(in crate::repository) async fn about_release(
         self: &Arc<Self>,
         grant: &ReadGrant,
@@ -125,7 +125,7 @@ impl RemoteRepository {
         Ok(answer.map_or_else(|_| UpstreamAnswer::Registry((package, found)), UpstreamAnswer::Api))
     }
 
-    /// The owners of a package, which only the upstream's API knows. Cancel safe.
+    /// The owners of a package, which only the upstream's API has. Cancel safe.
     pub(in crate::repository) async fn about_owners(
         self: &Arc<Self>,
         grant: &ReadGrant,
@@ -138,7 +138,7 @@ impl RemoteRepository {
         self.ask(format!("packages/{name}/owners"), String::new(), context).await
     }
 
-    /// A user, whom only the upstream's API knows. Cancel safe.
+    /// A user, which only the upstream's API has. Cancel safe.
     pub(in crate::repository) async fn about_user(
         &self,
         grant: &ReadGrant,
@@ -148,14 +148,14 @@ impl RemoteRepository {
         self.check(grant)?;
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
         let named = (1..=64).contains(&name.len()) && name.bytes().all(sound) && !name.bytes().all(|byte| byte == b'.');
-        // `me` is whoever asks, and nobody is asked for by us.
+        // `me` is the authenticated user, and our requests are anonymous.
         if !named || name == "me" {
             return Err(RepoError::NotFound);
         }
         self.ask(format!("users/{name}"), String::new(), context).await
     }
 
-    /// A page of the packages that fit. Without the upstream's API only the name is searched. Cancel safe.
+    /// A page of the matching packages. Without the upstream's API only names are searched. Cancel safe.
     pub(in crate::repository) async fn about_search(
         self: &Arc<Self>,
         grant: &ReadGrant,
@@ -190,7 +190,7 @@ impl RemoteRepository {
                     found.push(FoundName { name: package.name, versions });
                 }
             }
-            // Whoever types a whole name means it.
+            // An exact match comes first.
             found.sort_by(|one, other| (one.name != wanted, &one.name).cmp(&(other.name != wanted, &other.name)));
             let first = search.page.saturating_sub(1).saturating_mul(PAGE);
             Some(found.into_iter().skip(first).take(PAGE).collect())
@@ -199,7 +199,7 @@ impl RemoteRepository {
         .map(UpstreamAnswer::Registry)
     }
 
-    /// A list of packages without those that this repository does not answer for, or that the caller may not read.
+    /// Removes the packages from a list that this repository excludes or that the caller may not read.
     fn without_excluded(&self, grant: &ReadGrant, value: Arc<Value>) -> Arc<Value> {
         let readable = grant.packages();
         match &*value {
@@ -221,12 +221,12 @@ impl RemoteRepository {
         let served: Result<Served<Arc<Value>>, _> = answers.get(&question, context.deadline).await;
         let key = &self.options.identity.key;
         let of = |error| {
-            RepoError::of(error, NotHere::Answer, format_args!("what the API of {key} says of {}", question.path))
+            RepoError::of(error, NotHere::Answer, format_args!("the API answer of {key} for {}", question.path))
         };
         Ok(served.map_err(of)?.value)
     }
 
-    /// What readers are shown of a package, without what is held back.
+    /// The description of a package, without the releases held by policy.
     async fn described(
         self: &Arc<Self>,
         grant: &ReadGrant,
@@ -243,7 +243,7 @@ impl RemoteRepository {
         Ok(described)
     }
 
-    /// Gives releases of a package of this repository that have no date the one on which they were seen here first.
+    /// For releases without a date, sets the time when this server first saw them.
     pub(in crate::repository) async fn date(
         &self,
         name: &PackageName,
@@ -261,7 +261,7 @@ impl RemoteRepository {
     }
 }
 
-/// Reads what a resource says.
+/// Reads data from a resource.
 pub(super) async fn read<T: Send + 'static>(
     shared: &SharedCaches,
     payload: Payload,
@@ -271,13 +271,14 @@ pub(super) async fn read<T: Send + 'static>(
     Ok(read.await?.ok_or_else(|| CacheError::internal(Internal::Unreadable))?)
 }
 
-/// What the API says of a package, without the releases that readers are not shown.
+/// The API's answer about a package, without the releases that are hidden.
 pub(in crate::repository) fn without_held(value: &Value, shown: &DescribedPackage) -> Value {
     let versions: Vec<&str> = shown.releases.iter().map(|release| release.version.as_str()).collect();
     with_versions(value, &versions)
 }
 
-/// What the API says of a package, with these versions alone, newest first. Lines to copy name none that is left out.
+/// The API's answer about a package with only these versions, newest first. Lines to copy with a hidden version are
+/// emptied.
 pub(super) fn with_versions(value: &Value, versions: &[&str]) -> Value {
     let is_shown = |version: &str| versions.contains(&version);
     let mut value = value.clone();

@@ -1,4 +1,4 @@
-//! A remote repository's packages and licences, for a policy that looks at them before anybody asks.
+//! Evaluates a remote repository's packages and licences in the background, for a policy.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::repository::RepoError;
 use crate::repository::enforcer::{Enforcer, Judgement, Unevaluated};
 
 impl RemoteRepository {
-    /// Whether licences are read before anybody downloads a release.
+    /// Whether licences are read before the first download of a release.
     pub fn reads_licences(&self) -> bool {
         self.options.metadata == MetadataMode::Full
     }
 
-    /// A package as it is here, if its upstream has confirmed it since it was touched; else as the upstream has it now.
-    /// Also whether it was asked.
+    /// The stored package, if its upstream has confirmed it since the last change; otherwise the package as the
+    /// upstream has it now. The second value says whether the upstream was asked.
     pub(in crate::repository) async fn since_touched(
         &self,
         one: &Unevaluated,
@@ -38,7 +38,7 @@ impl RemoteRepository {
         }
     }
 
-    /// A package that is here as it is shown under our signature, without what a policy of this repository holds.
+    /// The payload of a stored package that we sign, without what a policy of this repository holds.
     pub(in crate::repository) async fn as_shown(
         &self,
         package: &PackageName,
@@ -50,7 +50,7 @@ impl RemoteRepository {
         Ok(self.policed(&resource, served, deadline).await?.value.payload)
     }
 
-    /// The releases whose licences count and were not known when a package was judged.
+    /// The releases whose licences were needed and unknown when a package was evaluated.
     pub(in crate::repository) async fn unread(
         &self,
         enforcer: &Enforcer,
@@ -69,8 +69,8 @@ impl RemoteRepository {
         Ok(unread.collect())
     }
 
-    /// Brings the tarball of a release to read its licences, and lets go of it if it was not here before and nobody has
-    /// asked for all of them.
+    /// Fetches the tarball of a release to read its licences. Removes it again if it was not stored before, and the
+    /// repository is not mirrored.
     pub(in crate::repository) async fn read_beforehand(
         self: &Arc<Self>,
         enforcer: &Enforcer,

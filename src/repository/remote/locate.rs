@@ -1,4 +1,4 @@
-//! Where a release of a remote repository is located and judged, and its files are obtained: the stages of a delivery.
+//! Locates and evaluates a release of a remote repository, and obtains its files: the stages of a delivery.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,15 +18,15 @@ use crate::repository::enforcer::Enforcer;
 use crate::repository::error::NotHere;
 use crate::repository::{CacheLifetime, RepoError, Repository, RequestContext};
 
-/// An index older than this is asked for again when it does not list a release that somebody wants.
+/// If an index is older than this and does not list a requested release, a newer one is fetched.
 const NEWER_AFTER: Duration = Duration::from_secs(1);
 
-/// What the file of a release has to be, by which checksum its index knows it, and how long others may keep it.
+/// The checksums that the file of a release must have, its checksum in the index, and how long clients may cache it.
 pub(super) type ListedRelease = (ExpectedFile, Option<Sha256>, CacheLifetime);
 
 impl RemoteRepository {
-    /// The release in its verified index; where it is not listed, in the newest one that the upstream has; where that does
-    /// not list it, as it was when it was removed, if it is kept or owed to lock files.
+    /// Finds the release in its verified index; if it is not listed there, in the newest index of the upstream. If that
+    /// does not list it either, the release as it was when it was removed, if it is kept or exempt for lock files.
     pub(in crate::repository) async fn locate(
         self: &Arc<Self>,
         grant: &ReadGrant,
@@ -38,7 +38,7 @@ impl RemoteRepository {
         let resource = RegistryResource::Package(name.package.clone());
         let served = match self.resource(&resource, context.deadline).await {
             Ok(served) => served,
-            // With the package its releases are gone.
+            // Without the package its releases are gone, too.
             Err(RepoError::NotFound) => {
                 let removed = Box::pin(self.removed(name, above, true)).await?;
                 return Ok(Served::at_once(removed.ok_or(RepoError::NotFound)?, CacheStatus::Hit));
@@ -49,7 +49,7 @@ impl RemoteRepository {
             let located = self.judged(listed, &served.value, name, above, context).await?;
             return Ok(served.map(|_| located));
         }
-        // A lock file may name a release that is younger than our copy of its index.
+        // A lock file may contain a release that is newer than our copy of its index.
         if !self.shared.clock.now().is_within(NEWER_AFTER, served.value.confirmed_at)
             && let Ok(newer) = self.registry.get_newest(&resource, false, context.deadline).await
             && let Some(listed) = self.listed(&newer.value, name)?
@@ -61,7 +61,7 @@ impl RemoteRepository {
         Ok(served.map(|_| removed))
     }
 
-    /// Whether a caller may ask for a release here.
+    /// Whether a caller may request a release here.
     pub(super) fn check_readable(&self, grant: &ReadGrant, name: &ArtifactName) -> Result<(), RepoError> {
         self.check(grant)?;
         check_right(grant, &name.package)?;
@@ -82,7 +82,7 @@ impl RemoteRepository {
         Ok(Some((expected, release.outer.or(release.inner), self.keep(index, release))))
     }
 
-    /// A release that `present` lists, judged by what `present` says of it.
+    /// A release that `present` lists, evaluated by the data of `present`.
     async fn judged(
         self: &Arc<Self>,
         (expected, checksum, keep): ListedRelease,
@@ -98,7 +98,7 @@ impl RemoteRepository {
         let own = self.enforcer().zip(own);
         let own = own.map(|(enforcer, judgement)| Judged::new(enforcer, judgement));
         let mut judged = Vec::new();
-        // Nobody above sees what is held here.
+        // A release that is held here is visible to no repository above.
         if any_applies(above, self.key()) && !own.as_ref().is_some_and(is_held) {
             let judgement = own.as_ref().map(|own| &own.judgement);
             let shown = self.shown(&name.package, present, judgement).await?;
@@ -110,8 +110,8 @@ impl RemoteRepository {
         Ok(Located { home, expected, checksum, keep, judged })
     }
 
-    /// The whole-file digest of what is expected, where it is known. Where the file has to have an inner checksum, too, it is
-    /// known once a file was proven to have both.
+    /// The SHA-256 of the expected file, if it is known. If the file must also have an inner checksum, its SHA-256 is
+    /// known only after a file was verified by both.
     pub(in crate::repository) async fn known_digest(
         &self,
         expected: &ExpectedFile,
@@ -119,13 +119,13 @@ impl RemoteRepository {
         Ok(self.artifacts.proven_outer(expected).await?)
     }
 
-    /// The length of a file, where it is stored.
+    /// The length of a file, if it is stored.
     pub(in crate::repository) async fn stored_length(&self, digest: Sha256) -> Result<Option<u64>, RepoError> {
         Ok(self.artifacts.stored_length(digest).await?)
     }
 
-    /// The tarball that is expected, as soon as its bytes can begin to flow; `None` where the release was replaced while it
-    /// was fetched. Cancel safe: fetches go on alone.
+    /// The expected tarball, as soon as its bytes can be streamed; `None` if the release was replaced while it was
+    /// fetched. Cancel safe: fetches continue without their caller.
     pub(in crate::repository) async fn obtain_tarball(
         self: &Arc<Self>,
         name: &ArtifactName,
@@ -134,7 +134,7 @@ impl RemoteRepository {
     ) -> Result<Option<Served<ProvenArtifact>>, RepoError> {
         match self.artifacts.get(self.wanted(name, expected.clone()), context.deadline).await {
             Ok(served) => Ok(Some(served)),
-            // Its index is fresh by now, and what came is stored.
+            // The index is fresh now, and the new file is stored.
             Err(CacheError::Replaced) => Ok(None),
             Err(CacheError::Missing) => Err(RepoError::from(CacheError::MissingListed)),
             Err(error) => {

@@ -1,6 +1,6 @@
-//! What a mirror does with a remote repository: indexes that are held back, files that are brought, and what is here.
+//! The operations of a mirror on a remote repository: staging indexes, fetching files, and verifying what is stored.
 //!
-//! Nothing here asks for a grant: it is for work that an administrator has ordered.
+//! No grant is needed here, because only administrators can start this.
 
 use std::sync::Arc;
 
@@ -22,14 +22,14 @@ use crate::store::blobs::BlobLookup;
 use crate::store::{Store, StoredFile};
 use crate::trust::Verified;
 
-/// How a stored tarball is.
+/// The state of a stored tarball.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Soundness {
-    /// It has its digest.
+    /// It matches its digest.
     Sound,
-    /// It is not there.
+    /// It is not stored.
     Missing,
-    /// It is there and is not what its digest says.
+    /// It does not match its digest.
     Damaged,
     /// The index has no checksum for it, so it is never stored.
     Unprovable,
@@ -41,7 +41,7 @@ impl RemoteRepository {
         self.options.identity.names.allows(package)
     }
 
-    /// A resource as the upstream has it now, which nobody is served yet; `None` where it does not have it.
+    /// A resource as the upstream has it now, not served yet; `None` if the upstream does not have it.
     pub async fn stage(&self, resource: &RegistryResource) -> Result<Option<StagedIndex>, RepoError> {
         Ok(self.registry.stage(resource, Instant::now() + self.options.deadline).await?)
     }
@@ -51,7 +51,7 @@ impl RemoteRepository {
         Ok(self.registry.take_over(staged).await?)
     }
 
-    /// Asks past all caches whether the upstream still has a package, and does what the rules say where it has not.
+    /// Asks the upstream past all caches whether it still has a package. If not, the configured rules are applied.
     pub async fn ask_again(&self, package: &PackageName) -> Result<(), RepoError> {
         let resource = RegistryResource::Package(package.clone());
         let deadline = Instant::now() + self.options.deadline;
@@ -61,13 +61,13 @@ impl RemoteRepository {
         }
     }
 
-    /// Brings the tarball of a release of a verified index.
+    /// Fetches the tarball of a release in a verified index, unless it is stored.
     pub async fn bring(self: &Arc<Self>, name: &ArtifactName, release: &Release) -> Result<ArtifactPlace, RepoError> {
         let expected = expected_of(release).ok_or_else(|| RepoError::NoChecksum { release: name.clone() })?;
         Ok(self.artifacts.bring(self.wanted(name, expected)).await?)
     }
 
-    /// Brings the documentation of a release, and says how many bytes were fetched; `None` where there is none.
+    /// Fetches the documentation of a release; returns how many bytes were fetched, `None` if it has none.
     pub async fn bring_docs(&self, name: &ArtifactName) -> Result<Option<u64>, RepoError> {
         match self.docs.get(name, Instant::now() + self.options.deadline).await {
             Ok(served) if served.upstream.is_some() => Ok(Some(served.value.artifact.length())),
@@ -77,12 +77,12 @@ impl RemoteRepository {
         }
     }
 
-    /// A resource as it is stored, where it is and is sound. Blocks.
+    /// The stored resource, if it is undamaged. Blocks.
     pub fn stored(&self, resource: &RegistryResource) -> Result<Option<Verified>, CacheError> {
         self.registry.stored(resource)
     }
 
-    /// Whether a resource is stored, sound or not. Blocks.
+    /// Whether a resource is stored, damaged or not. Blocks.
     pub fn is_stored(&self, resource: &RegistryResource) -> Result<bool, CacheError> {
         self.registry.is_stored(resource)
     }
@@ -97,7 +97,7 @@ impl RemoteRepository {
         Ok(packages.collect())
     }
 
-    /// The digest under which the tarball of a release is stored, where that is known. Blocks.
+    /// The digest under which the tarball of a release is stored, if it is known. Blocks.
     pub fn digest_of(&self, release: &Release) -> Option<Sha256> {
         match expected_of(release)? {
             ExpectedFile::Outer(digest) | ExpectedFile::Both { outer: digest, .. } => Some(digest),
@@ -109,7 +109,7 @@ impl RemoteRepository {
         }
     }
 
-    /// Hashes the tarball of a release as it lies there. Blocks.
+    /// Verifies the stored tarball of a release. Blocks.
     pub fn prove_tarball(&self, release: &Release) -> Result<Soundness, CacheError> {
         if expected_of(release).is_none() {
             return Ok(Soundness::Unprovable);
@@ -122,19 +122,19 @@ impl RemoteRepository {
         })
     }
 
-    /// Up to where a mirror has brought a package. Blocks.
+    /// The record of a package that a mirror has downloaded. Blocks.
     pub fn mirrored(&self, package: &str) -> Option<MirrorRecord> {
         record::get(&*self.shared.store.index, &self.mirror_key(package))
     }
 
-    /// Notes up to where a mirror has brought a package. Losing it costs a conditional request. Blocks.
+    /// Records that a mirror has downloaded a package. If the record is lost, one conditional request is sent. Blocks.
     pub fn note_mirrored(&self, package: &str, mirrored: &MirrorRecord) {
         if let Err(error) = record::put(&*self.shared.store.index, &self.mirror_key(package), mirrored) {
-            tracing::warn!(repository = %self.options.identity.key, package, %error, "a record of the mirror was not written");
+            tracing::warn!(repository = %self.options.identity.key, package, %error, "a record of the mirror could not be written");
         }
     }
 
-    /// Forgets it, and with it a tarball that is not what it claims to be: both will be brought again. Blocks.
+    /// Removes the record of a package, and its damaged tarballs: both will be downloaded again. Blocks.
     pub fn forget_mirrored(&self, package: &str, damaged: &[Sha256]) -> Result<(), CacheError> {
         let store: &Store = &self.shared.store;
         for digest in damaged {
@@ -142,17 +142,17 @@ impl RemoteRepository {
             store.blobs.remove(digest).map_err(CacheError::internal)?;
         }
         if let Err(error) = store.index.remove(crate::store::index::Tree::Mirror, &self.mirror_key(package)) {
-            tracing::warn!(repository = %self.options.identity.key, package, %error, "a record of the mirror was not removed");
+            tracing::warn!(repository = %self.options.identity.key, package, %error, "a record of the mirror could not be removed");
         }
         Ok(())
     }
 
-    /// Whether a file is stored; proves nothing. Blocks.
+    /// Whether a file is stored; does not verify it. Blocks.
     pub fn has_blob(&self, digest: &Sha256) -> bool {
         self.shared.store.blobs.length(digest).is_some()
     }
 
-    /// A file, open and proven, where it is stored and sound. Blocks.
+    /// A stored file, open and verified; `None` if it is missing or damaged. Blocks.
     pub fn stored_blob(&self, digest: &Sha256) -> Option<StoredFile> {
         match self.shared.store.blobs.open(digest) {
             Ok(BlobLookup::Found(stored)) => Some(stored),
@@ -160,8 +160,8 @@ impl RemoteRepository {
         }
     }
 
-    /// The tarball of a release of an index that is served, open and proven by all that is known of it, with its digest;
-    /// `None` where it is not here, or may not be served. Blocks.
+    /// The stored tarball of a release in a served index, open and verified by all known checksums, with its digest;
+    /// `None` if it is not stored, or may not be served. Blocks.
     pub fn stored_tarball(&self, present: &ReadyResource, release: &Release) -> Option<(Sha256, StoredFile)> {
         if present.refused.iter().any(|refused| refused.version == release.version) {
             return None;
@@ -172,18 +172,18 @@ impl RemoteRepository {
         self.artifacts.fits(&expected, &stored).then_some((digest, stored))
     }
 
-    /// The documentation of a release, where it is stored. Blocks.
+    /// The documentation of a release, if it is stored. Blocks.
     pub fn stored_docs(&self, name: &ArtifactName) -> Option<(Sha256, StoredFile)> {
         let digest = self.docs.stored_digest(name)?;
         Some((digest, self.stored_blob(&digest)?))
     }
 
-    /// A resource that is stored, ready to be served, however old it is. Asks nobody upstream.
+    /// A stored resource, ready to be served, however old it is. Never contacts the upstream.
     pub async fn present(&self, resource: &RegistryResource) -> Result<Option<Arc<ReadyResource>>, RepoError> {
         Ok(self.registry.present(resource, Instant::now() + self.options.deadline).await?)
     }
 
-    /// Runs work that blocks.
+    /// Runs blocking work on the blocking pool.
     pub async fn blocking<T, F>(self: &Arc<Self>, work: F) -> Result<T, RepoError>
     where
         F: FnOnce(&Self) -> T + Send + 'static,

@@ -1,4 +1,4 @@
-//! What a virtual repository asks of a private member, to find out whose a name is.
+//! Tells a virtual repository which names belong to this private member.
 
 use std::sync::Arc;
 
@@ -16,21 +16,21 @@ use crate::repository::{CacheLifetime, RepoError, RequestContext};
 use crate::state::audit::Actor;
 use crate::state::claims::{self, ForgottenName};
 
-/// What came of giving a name back.
+/// The result of giving up the claim to a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForgetOutcome {
-    /// Others may have it.
+    /// The claim is given up: others may have the name.
     Done,
-    /// The repository has not had it.
+    /// The repository has never had the name.
     Unclaimed,
-    /// The repository has it still, as far as is known.
+    /// The repository still has the package, as far as is known.
     StillHere,
-    /// Nobody knows: its list of names is not here, and cannot be had.
+    /// This is unknown, because its list of names is neither stored nor available.
     Unknown,
 }
 
 impl RemoteRepository {
-    /// Its list of names with what a policy holds, and how far that is what the upstream says now.
+    /// Its list of names including releases held by policy, and how current the list is.
     pub(in crate::repository) async fn confirmed_names(
         self: &Arc<Self>,
         deadline: Instant,
@@ -40,8 +40,9 @@ impl RemoteRepository {
         Ok((served.map(|_| (names, CacheLifetime::For(self.options.rules.ttl))), standing))
     }
 
-    /// Whether it has a package that its list of names does not have: only a signed index says that. While the list is not
-    /// confirmed (`standing`), no other answer says that it has not; a silent upstream is spoken for by its last list.
+    /// Whether it has a package that is not in its list of names. Only a signed index proves that it has. While the
+    /// list is not confirmed (`standing`), an answer without a signature does not prove that it has not. If the
+    /// upstream is unreachable, its last list counts.
     pub(in crate::repository) async fn has_unlisted(
         self: &Arc<Self>,
         name: &PackageName,
@@ -50,7 +51,7 @@ impl RemoteRepository {
     ) -> Result<bool, RepoError> {
         let resource = RegistryResource::Package(name.clone());
         let found = match standing {
-            // What was answered before it fell silent is no answer now.
+            // An answer from before the upstream became unreachable does not count.
             Confirmation::Silent(_) => {
                 self.registry.get_newest(&resource, true, deadline).await.map_err(RepoError::from)
             }
@@ -67,7 +68,7 @@ impl RemoteRepository {
                 let why: &CacheError = why;
                 tracing::warn!(
                     repository = %self.key(), error = why as &dyn std::error::Error,
-                    "a name is answered by nobody: the list of names of a private repository cannot be confirmed"
+                    "no repository answers for a name: the list of names of a private repository could not be confirmed"
                 );
                 Err(why.clone().into())
             }
@@ -75,7 +76,7 @@ impl RemoteRepository {
         }
     }
 
-    /// Whether a text names a package that is private: of a repository whose names are, one that it has or has ever had.
+    /// Whether a text contains a private name: one that this repository has or ever had, if its names are private.
     pub(in crate::repository) async fn is_named_privately(
         self: &Arc<Self>,
         text: &TypedText,
@@ -84,7 +85,7 @@ impl RemoteRepository {
         if !self.options.is_private {
             return false;
         }
-        // What its list has is claimed before the list is answered.
+        // The names in a list are claimed before the list is returned.
         let listed = self.resource(&RegistryResource::Names, context.deadline).await;
         match (listed, self.state.claimed(self.key().as_str()).await) {
             (Ok(_), Ok(names)) => names.any(|name| text.names(name)),
@@ -92,14 +93,15 @@ impl RemoteRepository {
         }
     }
 
-    /// Whether its upstream is not to hear a name that nobody has asked it for: a view of which this is a member has the name
-    /// as a private one of others, or cannot say.
+    /// Whether a name must not be sent to its upstream without a client's request: a view of which this is a member has
+    /// the name as a private one of others, or cannot tell.
     pub async fn is_kept_from(&self, package: &PackageName) -> bool {
         self.directory.is_kept_from(self.key(), package).await
     }
 
-    /// Gives a name back that it does not have any more: by its newest signed list, or where that cannot be had, the last
-    /// one. What is cached of the package goes, so that nothing claims the name again.
+    /// Gives up the claim to a name of a package that the repository no longer has: according to its newest signed
+    /// list, or the last one if no newer one is available. The package is removed from the cache, so that nothing
+    /// claims the name again.
     pub async fn forget_name(
         self: &Arc<Self>,
         name: &PackageName,
@@ -111,7 +113,7 @@ impl RemoteRepository {
             Err(error) => match self.registry.present(&RegistryResource::Names, deadline).await? {
                 Some(names) => names,
                 None => {
-                    tracing::warn!(repository = %self.key(), %name, error = &error as &dyn std::error::Error, "a name is not given back");
+                    tracing::warn!(repository = %self.key(), %name, error = &error as &dyn std::error::Error, "the claim to a name was not given up");
                     return Ok(ForgetOutcome::Unknown);
                 }
             },
@@ -127,7 +129,7 @@ impl RemoteRepository {
         Ok(forgotten)
     }
 
-    /// Gives the name of a policy back that it does not have any more.
+    /// Gives up the claim to the name of a policy that the repository no longer has.
     pub async fn forget_policy(
         self: &Arc<Self>,
         name: &PolicyName,
@@ -146,7 +148,8 @@ impl RemoteRepository {
         Ok(forgotten)
     }
 
-    /// A resource as its upstream has it now, or where it does not say, as it was last; `None`: it has none.
+    /// A resource as its upstream has it now, or the last copy if the upstream gives no answer; `None` if it does not
+    /// exist.
     async fn newest_known(
         &self,
         resource: &RegistryResource,

@@ -1,4 +1,4 @@
-//! A remote repository under a policy: what it says of a package, and what is left of the lists.
+//! Applies a policy to a remote repository: evaluates packages, and filters the lists.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -32,13 +32,13 @@ use crate::repository::sealer::Scope;
 use crate::repository::{CacheLifetime, RequestContext};
 use crate::trust::{SignedResource, VerifyError};
 
-/// How long `names` is waited for where it would prove how old a package is.
+/// How long to wait for `names`, if it may prove the age of a package.
 const NAMES_WITHIN: Duration = Duration::from_secs(2);
 
-/// Where no upstream is asked, two lists that were confirmed within this time have come together.
+/// For an offline repository: two lists that were confirmed within this time have come together.
 const TOGETHER: Duration = Duration::from_secs(60);
 
-/// When each package was last touched, by one copy of `names`.
+/// When each package last changed, according to one copy of `names`.
 #[derive(Debug, Default)]
 pub(super) struct TouchTimes {
     known: RwLock<Option<Times>>,
@@ -48,12 +48,12 @@ pub(super) struct TouchTimes {
 type Times = (Sha256, HashMap<Box<str>, Timestamp>);
 
 impl RemoteRepository {
-    /// The policy at work here.
+    /// Its active policy.
     pub fn enforcer(&self) -> Option<&Arc<Enforcer>> {
         self.enforcer.as_ref()
     }
 
-    /// What its policy says of a package as it is now; `None` without a policy.
+    /// The evaluation of a package by its policy; `None` without a policy.
     pub(in crate::repository) async fn judgement(
         &self,
         package: &PackageName,
@@ -65,7 +65,7 @@ impl RemoteRepository {
         if let Some(known) = enforcer.known(subject) {
             return Ok(Some(known));
         }
-        // Boxed: it is done seldom, and each request would have room for it.
+        // Boxed because it is rare: otherwise each request would reserve memory for it.
         let judged = Box::pin(async {
             let (facts, proofs) = self.facts(enforcer, package, present, deadline).await?;
             enforcer.judge(subject, facts, proofs).await
@@ -73,7 +73,7 @@ impl RemoteRepository {
         judged.await.map(Some)
     }
 
-    /// When the upstream confirmed what it says of a package.
+    /// When the upstream last confirmed a package.
     pub(in crate::repository) async fn confirmed_at(
         &self,
         package: &PackageName,
@@ -83,7 +83,7 @@ impl RemoteRepository {
         Ok(self.resource(&resource, deadline).await?.value.confirmed_at)
     }
 
-    /// What the policy says of each release of a package, and why.
+    /// The decision of the policy about each release of a package, with the reason.
     pub async fn explain_policy(
         &self,
         package: &PackageName,
@@ -95,7 +95,7 @@ impl RemoteRepository {
         enforcer.decisions(self.subject(enforcer, package, &present), facts, proofs).await
     }
 
-    /// What the policy says of a package's releases, each with a sentence.
+    /// The statements of the policy about a package's releases, each with a sentence.
     pub(in crate::repository) async fn policy_says(
         &self,
         package: &PackageName,
@@ -120,7 +120,7 @@ impl RemoteRepository {
         JudgedPackage { source: self.key(), package, digest, confirmed_at, generation }
     }
 
-    /// What a decision about a package looks at, beside what is owed to lock files.
+    /// The facts for a decision about a package, except for the exemptions for lock files.
     async fn facts(
         &self,
         enforcer: &Enforcer,
@@ -138,7 +138,7 @@ impl RemoteRepository {
         Ok((facts, proofs))
     }
 
-    /// What proves the age of a package's releases beside their dates.
+    /// The proofs for the age of a package's releases, besides their dates.
     pub(in crate::repository) async fn proofs(
         &self,
         facts: &PackageFacts,
@@ -157,8 +157,8 @@ impl RemoteRepository {
         Ok(AgeProofs { touched: self.touched(&facts.name, newest, patience).await, ..proofs })
     }
 
-    /// When the upstream last touched a package, and when it said so, as far as it says so in time: after `since`, if it
-    /// can.
+    /// When the upstream last changed a package, and when it confirmed this: after `since` if possible. `None` if it
+    /// does not answer in time.
     async fn touched(&self, package: &str, since: Timestamp, deadline: Instant) -> Option<(Timestamp, Timestamp)> {
         let present = self.names_since(since, deadline).await.ok()?.value;
         let confirmed_at = present.confirmed_at;
@@ -181,7 +181,7 @@ impl RemoteRepository {
         of(&known).flatten()
     }
 
-    /// A package as it is shown under our signature, without what `judgement` holds of it.
+    /// The payload of a package that we sign, without what `judgement` holds of it.
     pub(super) async fn shown(
         &self,
         package: &PackageName,
@@ -197,8 +197,8 @@ impl RemoteRepository {
         }
     }
 
-    /// A package as virtual repositories show it, and the versions that are not in it: its own policy holds them, or their
-    /// checksum may not change.
+    /// A package as virtual repositories show it, and the versions that are missing in it, because its own policy holds
+    /// them or their checksum has changed.
     pub(in crate::repository) async fn share(
         self: &Arc<Self>,
         package: &PackageName,
@@ -218,7 +218,7 @@ impl RemoteRepository {
         Ok((shown, hidden))
     }
 
-    /// A resource as it is shown under our signature, without what is held.
+    /// The content of a resource that we sign, without the releases held by policy.
     pub(super) async fn policed(
         &self,
         resource: &RegistryResource,
@@ -261,19 +261,19 @@ impl RemoteRepository {
         Ok(served.map(|_| ResourceContent { payload, keep, hidden }))
     }
 
-    /// Its list of names as the upstream has confirmed it at `since` or later, if it says so in time.
+    /// Its list of names as the upstream confirmed it at `since` or later, if it answers in time.
     async fn names_since(&self, since: Timestamp, deadline: Instant) -> Result<Served<Arc<ReadyResource>>, CacheError> {
         let patience = Instant::now() + NAMES_WITHIN;
         self.registry.get_since(&RegistryResource::Names, since, patience, deadline).await
     }
 
-    /// Both lists with all that the upstream has, and the story of `names`, which dates what is in `versions` and so is to
-    /// be the newer one.
+    /// Both lists, unfiltered, with the cache status of `names`. `names` has the dates of the releases in `versions`,
+    /// so it should be the newer one.
     async fn whole_lists(&self, deadline: Instant) -> Result<Served<UnfilteredLists>, RepoError> {
         let versions = self.resource(&RegistryResource::Versions, deadline).await?.value;
         let names = self.names_since(versions.confirmed_at, deadline).await;
         let names = names.map_err(|error| self.failure(error, &RegistryResource::Names))?;
-        // Where nobody is asked, both have come with one bundle or mirror, one behind the other.
+        // An offline repository got both from one bundle or mirror, one after the other.
         let together = if self.options.rules.network == UpstreamMode::Offline { TOGETHER } else { Duration::ZERO };
         let names_is_older = names.value.confirmed_at.plus(together) < versions.confirmed_at;
         let versions = self.own(&RegistryResource::Versions, &versions).await?;
@@ -297,7 +297,7 @@ impl RemoteRepository {
         }
     }
 
-    /// Makes the lists of what the policy leaves again, for those who will ask.
+    /// Rebuilds the filtered lists before clients request them.
     pub(in crate::repository) async fn remake_lists(
         &self,
         deadline: Instant,
@@ -309,7 +309,7 @@ impl RemoteRepository {
 }
 
 impl Subscriber for RemoteRepository {
-    /// Makes lists again that somebody has asked for, before anybody asks.
+    /// Rebuilds lists that clients have requested before, so that they are ready for the next request.
     fn notice(self: Arc<Self>, change: &Change) {
         let is_own_list = match &change.event {
             Event::ResourceReplaced { repository, resource } => {
@@ -323,16 +323,16 @@ impl Subscriber for RemoteRepository {
         let deadline = Instant::now() + self.options.deadline;
         self.shared.tasks.clone().spawn(async move {
             if let Err(error) = self.remake_lists(deadline).await {
-                // Whoever asks for them finds out, too.
-                tracing::debug!(repository = %self.key(), %error, "the lists were not made again");
+                // The next client that requests them gets the error, too.
+                tracing::debug!(repository = %self.key(), %error, "the lists could not be rebuilt");
             }
         });
     }
 }
 
 impl RemoteRepository {
-    /// The policy that holds here, for clients to show and to apply themselves, where `resource` is it: under a name that
-    /// clients take for a policy's home, and only if it is enforced.
+    /// The policy of this repository, if `resource` is its name, for clients to show and to apply. It is published only
+    /// if it is enforced, and if the repository has a name under which clients accept policies.
     pub(super) async fn published_policy(
         &self,
         resource: &RegistryResource,
@@ -366,12 +366,12 @@ impl RemoteRepository {
     }
 }
 
-/// What goes out of a resource under whichever signature there is.
+/// The payload of a resource, with either signature.
 pub(super) fn payload(present: &ReadyResource) -> Result<Payload, RepoError> {
     present.any_payload().cloned().ok_or_else(|| CacheError::Missing.into())
 }
 
-/// What a policy looks at in a package, with the advisories of a dump. Blocks.
+/// The facts about a package that a policy evaluates, with the advisories of a dump. Blocks.
 fn facts_with(
     payload: &Payload,
     resource: RegistryResource,
@@ -380,7 +380,7 @@ fn facts_with(
     read_facts(&payload.bytes()?, resource, dump)
 }
 
-/// The same of a payload. Blocks.
+/// The same from the bytes of a payload. Blocks.
 pub(super) fn read_facts(
     payload: &[u8],
     resource: RegistryResource,

@@ -1,4 +1,5 @@
-//! Releases that an upstream's index has lost: the ledger knows what they were, and what was said of them.
+//! Releases that have disappeared from an upstream's index. The ledger has their checksums and the last data of their
+//! index.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use crate::repository::{CacheLifetime, RepoError, RequestContext, Served};
 use crate::state::ledger::LedgerRecord;
 
 impl RemoteRepository {
-    /// A release that upstream's index, as it is known, does not list any more, for a repository through which it may still
-    /// be seen; `may_keep`: also where this repository keeps it without owing it to anybody. What is purged is gone.
+    /// Locates a release that the upstream's index no longer lists, for a repository that may still show it. With
+    /// `may_keep` this includes a release that this repository keeps (`on_upstream_delete: keep`), not only one that is
+    /// exempt for lock files. A purged release is gone.
     pub(in crate::repository) async fn locate_removed(
         self: &Arc<Self>,
         grant: &ReadGrant,
@@ -40,7 +42,8 @@ impl RemoteRepository {
         Ok(removed.map(|located| Served::at_once(located, CacheStatus::Hit)))
     }
 
-    /// A release that upstream's index has lost, judged by what it said of it last, if it is kept or owed to lock files.
+    /// A release that has disappeared from the upstream's index, evaluated by the last data of that index, if it is
+    /// kept or exempt for lock files.
     pub(super) async fn removed(
         self: &Arc<Self>,
         name: &ArtifactName,
@@ -89,10 +92,10 @@ impl RemoteRepository {
                 self.shared.blocking(move |_| read_facts(&remark, resource, dump.as_deref())).await??
             }
             None => {
-                // It was removed before anybody wrote down what its index said of it.
+                // It was removed before the data of its index was recorded.
                 let is_asked = enforcer.asks_what_an_index_says(self.key());
                 if is_asked && !enforcer.is_exempt(self.key(), name, checksum).await? {
-                    unknown = Some("its upstream has removed it, and what its index said of it is not known");
+                    unknown = Some("its upstream has removed it, and the data of its index is unknown");
                 }
                 let release = ReleaseFacts {
                     text: version.clone(),
@@ -107,7 +110,7 @@ impl RemoteRepository {
                 PackageFacts { name, releases: vec![release], advisories: Vec::new() }
             }
         };
-        // That its package was touched once proves nothing of a release that is not in it.
+        // The last change of its package proves nothing about a release that is no longer in it.
         let proofs = AgeProofs::seen(HashMap::from([(version, record.first_seen)]));
         let (source, package) = (self.key(), &name.package);
         let generation = enforcer.generation(source, package);

@@ -1,4 +1,4 @@
-//! What a search has found, without what a policy holds: as far as the signed list of versions shows it.
+//! Removes releases held by policy from search results, according to the signed list of versions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::repository::RepoError;
 /// The versions of each package, newest first.
 pub(in crate::repository) type VersionsByName = HashMap<String, Vec<String>>;
 
-/// What `versions` lists.
+/// The packages and versions in `versions`.
 pub(in crate::repository) async fn listed(
     shared: &SharedCaches,
     versions: Payload,
@@ -32,7 +32,7 @@ pub(in crate::repository) async fn listed(
     listed.await
 }
 
-/// Without the packages and the versions that are not listed.
+/// Removes the packages and versions that are not listed.
 pub(in crate::repository) fn only_listed(
     told: UpstreamAnswer<Vec<FoundName>>,
     listed: &VersionsByName,

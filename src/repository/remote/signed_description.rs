@@ -1,4 +1,4 @@
-//! A package as the signed registry describes it, with what the tarballs that are here say of themselves.
+//! Describes a package by the signed registry, and by the metadata in stored tarballs.
 
 use prost::Message as _;
 use serde_json::Map;
@@ -19,35 +19,35 @@ use crate::store::Store;
 use crate::store::blobs::BlobLookup;
 use crate::store::spool::ContentReader;
 
-/// A package, as the signed registry has it.
+/// A package according to the signed registry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribedPackage {
     /// Its name.
     pub name: String,
-    /// Newest first.
+    /// Its releases, the newest first.
     pub releases: Vec<DescribedRelease>,
-    /// What the newest release says of itself whose tarball is here.
+    /// The metadata of the newest release whose tarball is stored.
     pub about: Option<ReleaseMetadata>,
 }
 
-/// A release, as the signed registry has it.
+/// A release according to the signed registry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribedRelease {
     /// The version.
     pub version: String,
-    /// Over the whole tarball.
+    /// Checksum of the whole tarball.
     pub outer: Option<Sha256>,
-    /// Over its parts.
+    /// Checksum of its parts.
     pub inner: Option<Sha256>,
-    /// When it was published first; where its registry does not say that, when it was seen here first.
+    /// When it was first published; if its registry does not say this, when this server first saw it.
     pub published_at: Option<Timestamp>,
     /// Why it should not be used.
     pub retirement: Option<Retirement>,
-    /// What it depends on.
+    /// Its dependencies.
     pub requirements: Vec<Requirement>,
 }
 
-/// What an index says of a package; a dependency that names no repository lives in `key`.
+/// Describes a package by its index. A dependency without a repository is in `key`.
 pub(in crate::repository) async fn describe(
     shared: &SharedCaches,
     package: Payload,
@@ -94,7 +94,7 @@ fn described_release(release: message::Release, key: &str) -> DescribedRelease {
     }
 }
 
-/// What the first of these tarballs that is here says of itself. Blocks.
+/// The metadata of the first of these tarballs that is stored. Blocks.
 fn newest_about(store: &Store, checksums: &[Sha256]) -> Option<ReleaseMetadata> {
     let here = checksums.iter().find(|checksum| store.blobs.length(checksum).is_some())?;
     let Ok(BlobLookup::Found(stored)) = store.blobs.open(here) else { return None };

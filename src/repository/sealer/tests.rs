@@ -1,4 +1,4 @@
-//! A signature is made once for a payload, a key and a place, and what is damaged on disk is never sent.
+//! Tests that a signature is made only once for a payload, a key and a slot, and that a damaged file is never sent.
 
 #![expect(clippy::disallowed_methods, reason = "a test damages a file where it lies")]
 
@@ -17,7 +17,7 @@ use crate::trust::PrivateKey;
 
 const KEY: &str = include_str!("../../trust/testdata/test-only-key.pem");
 
-/// Signs, and counts how often.
+/// Signs, and counts the signatures.
 #[derive(Debug)]
 struct Counted {
     inner: LocalKey,
@@ -40,7 +40,7 @@ impl Seal for Counted {
     }
 }
 
-/// A store, and how many signatures were made on it.
+/// A store, and the number of signatures that were made.
 struct Bench {
     folder: tempfile::TempDir,
     shared: SharedCaches,
@@ -59,7 +59,7 @@ impl Bench {
         Self { folder, shared, made: Arc::default() }
     }
 
-    /// The sealer of the repository `acme`, as it is after a start: nothing is in memory.
+    /// The sealer of the repository `acme` after a start: nothing is in memory.
     fn sealer(&self, key: &str) -> Sealer {
         let signer = Arc::new(Signer::new(&PrivateKey::from_pem(key).unwrap()).unwrap());
         let inner = LocalKey::new(signer, self.shared.clone());

@@ -263,7 +263,10 @@ async fn explain_says_since_when_a_name_is_claimed() {
     let said = answer.json();
     assert_eq!(said["claimed_by"], json!(["acme"]), "{said}");
     let why = said["members"][0]["why"].as_str().unwrap();
-    assert!(why.starts_with("claims the name since 20") && why.ends_with("no longer has a release of it"), "{why}");
+    assert!(
+        why.starts_with("has claimed the name since 20") && why.ends_with(", but no longer has a release of it"),
+        "{why}"
+    );
     assert_eq!(said["members"][1]["outcome"], "claimed");
     let (code, text, _) = hub.command(&["explain", "hexpm", "acme_core"]).await;
     assert!(code == 0 && text.contains("no longer has a release of it"), "{text}");

@@ -47,7 +47,7 @@ async fn what_the_guard_and_patterns_hide_is_said() {
             "members": [
                 {"repository": "acme", "private": true, "outcome": "answers", "why": "answers", "shown": ["1.0.0"], "hidden": [], "held": []},
                 {"repository": "upstream", "private": false, "outcome": "claimed", "shown": [], "hidden": [], "held": [],
-                 "why": "lists it, and is not heard: a private member claims the name"},
+                 "why": "lists it, but is not asked: a private member claims the name"},
             ],
             "conflicts": [],
         })
@@ -183,7 +183,7 @@ async fn the_command_explains_with_the_daemon_and_without() {
              \x20 the name is reserved for private members\n\
              \x20 the name is claimed by acme\n\
              \x20 acme (private) answers: 1.0.0\n\
-             \x20 upstream (public) lists it, and is not heard: a private member claims the name\n",
+             \x20 upstream (public) lists it, but is not asked: a private member claims the name\n",
             "running: {running}"
         );
         let (_, said, _) = hub.command(&["explain", "hexpm", "acme_core", "--json"]).await;

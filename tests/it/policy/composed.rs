@@ -66,7 +66,8 @@ async fn what_is_held_is_in_no_list_and_cannot_be_downloaded_until_its_time() {
         let refused = hub.get_with(path, &[MIX]).await;
         assert_eq!(refused.status, 403, "{path}");
         let text = refused.text();
-        let expected = "jason 1.1.0 is held by the policy company: it was published less than 7d ago; it can be";
+        let expected =
+            "jason 1.1.0 is held by the policy company: it was published less than 7d ago; it is available from";
         assert!(text.starts_with(expected), "{text}");
         assert!(refused.header("x-hex-message").contains("held by the policy company"), "{path}");
     }
@@ -214,7 +215,7 @@ async fn what_is_held_makes_no_room_for_another_members_release() {
     );
     let (_, said, _) = hub.command(&["explain", "both", "jason", "1.1.0"]).await;
     assert!(said.starts_with("jason 1.1.0 in both: not found"), "{said}");
-    assert!(said.contains("upstream (public) has it, and a policy holds it back; not shown: 1.1.0"), "{said}");
+    assert!(said.contains("upstream (public) has it, but it is held by policy; not shown: 1.1.0"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

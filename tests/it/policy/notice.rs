@@ -35,7 +35,7 @@ async fn an_index_says_which_releases_are_hidden_and_what_to_take() {
         let told = hub.get_with(&path, &[MIX]).await;
         let (said, tag) = (told.header("x-hex-message").to_owned(), told.header("etag").to_owned());
         assert!(said.starts_with(&format!("\"{message}")), "{base} {said}");
-        assert!(said.ends_with("; the newest release to take is 1.0.0\";level=warn"), "{base} {said}");
+        assert!(said.ends_with("; the newest available release is 1.0.0\";level=warn"), "{base} {said}");
         assert!(said.is_ascii());
         assert_eq!((told.status, told.header("cache-control")), (200, "no-store"));
         let again = hub.get_with(&path, &[MIX]).await;

@@ -12,7 +12,9 @@ async fn a_fresh_release_appears_by_itself_when_its_time_comes() {
         assert_eq!(refused.status, 403, "{path}");
         let text = refused.text();
         assert!(
-            text.starts_with("jason 1.1.0 is held by the policy company: it was published less than 7d ago; it can be"),
+            text.starts_with(
+                "jason 1.1.0 is held by the policy company: it was published less than 7d ago; it is available from"
+            ),
             "{text}"
         );
         let message = refused.header("x-hex-message").to_owned();

@@ -50,7 +50,7 @@ const CASES: [Case; 11] = [
         &["acme: { type: local, mutability: always, allow_new_packages: false }"],
         new_package,
         422,
-        "new packages are not taken",
+        "this repository does not accept new packages",
         1,
     ),
     (

@@ -1,4 +1,4 @@
-//! What an explanation says: the shape of its JSON.
+//! The content of an explanation, which is also its JSON format.
 
 use serde::Serialize;
 
@@ -7,116 +7,119 @@ use crate::hex::version::ReleaseVersion;
 use crate::repository::RequestContext;
 use crate::shutdown::Tasks;
 
-/// What is to be explained.
+/// The question that an explanation answers.
 #[derive(Clone, Copy, Debug)]
 pub struct ExplainQuestion<'a> {
     /// The package.
     pub name: &'a PackageName,
-    /// A release of it, where only that one is asked about.
+    /// The release, if the question is about a single one.
     pub version: Option<&'a ReleaseVersion>,
-    /// Until when, and for whom.
+    /// The deadline and the client of the request.
     pub context: RequestContext,
-    /// Where lists are taken apart.
+    /// The tasks in which lists are decoded.
     pub tasks: &'a Tasks,
 }
 
 impl ExplainQuestion<'_> {
-    /// Whether it is about a version.
+    /// Whether the question is about this version.
     pub(super) fn is_about(&self, version: &str) -> bool {
         self.version.is_none_or(|wanted| wanted.as_str() == version)
     }
 }
 
-/// What a repository answers for a package or one release of it, and what its members have to do with it.
+/// The answer of a repository for a package or one of its releases, and the part of each member in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// Key of the repository.
     pub repository: String,
     /// The package.
     pub package: String,
-    /// The release, where one was asked about.
+    /// The release, if the question was about one.
     pub version: Option<String>,
-    /// What is answered.
+    /// The answer.
     pub answer: ExplainedAnswer,
     /// Keys of the members whose releases are shown, in order of priority.
     pub answered_by: Vec<String>,
-    /// What failed, where nothing can be answered.
+    /// The error, if there is no answer.
     pub failure: Option<String>,
-    /// Whether `reserve` names the package.
+    /// Whether the name is in `reserve`.
     pub reserved: bool,
     /// Keys of the members that claim the name.
     pub claimed_by: Vec<String>,
-    /// Each member, in order of priority; of a repository without members itself alone.
+    /// Each member, in order of priority; a repository without members has one entry for itself.
     pub members: Vec<MemberSays>,
-    /// Releases that are not shown, since another member's of the same version is.
+    /// Releases that are hidden because another member has the same version.
     pub conflicts: Vec<ConflictReport>,
 }
 
-/// What is answered.
+/// The kind of answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExplainedAnswer {
-    /// What was asked about.
+    /// The package or release was found.
     Found,
-    /// That there is no such thing.
+    /// It does not exist.
     NotFound,
     /// An error.
     Failed,
 }
 
-/// What a member has to do with an answer.
+/// The part of a member in an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MemberSays {
     /// Key of the member.
     pub repository: String,
-    /// Whether its names are private here; left out of a repository without members.
+    /// Whether its names are private here; omitted for a repository without members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub private: Option<bool>,
-    /// What became of what it has.
+    /// What happened to its releases.
     pub outcome: MemberOutcome,
-    /// The same as words for people.
+    /// The same in words.
     pub why: String,
     /// Its versions that are shown, ascending.
     pub shown: Vec<String>,
-    /// Its versions that are not, ascending. What the guard keeps out is not asked for, so its versions are not known.
+    /// Its versions that are hidden, ascending. Members that are not asked have none here, because their versions are
+    /// unknown.
     pub hidden: Vec<String>,
-    /// Why a policy holds versions of it back: the member's own, or that of the repository that is asked.
+    /// Its versions that are held by policy, with the reason: by the member's own policy, or that of the repository in
+    /// question.
     pub held: Vec<HeldReport>,
-    /// Why versions of it are exempt from such a policy: delivered, pinned, waived or by an override. Left out where none is.
+    /// Its versions that are exempt from such a policy, with the reason: delivered, pinned, waived or overridden.
+    /// Omitted if empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exempt: Vec<HeldReport>,
 }
 
-/// A policy holds a release back, or does not, though a rule may hold it.
+/// A release that is held by policy, or exempt from a rule that would hold it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HeldReport {
     /// The version.
     pub version: String,
-    /// By which policy and rule, and until when; or by which exemption.
+    /// The policy, the rule and the end of the hold; or the exemption.
     pub why: String,
 }
 
-/// What became of what a member has.
+/// What happened to a member's releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberOutcome {
-    /// It is shown.
+    /// They are shown.
     Answers,
-    /// It is not heard: a private member claims the name.
+    /// It is not asked: a private member claims the name.
     Claimed,
-    /// It is not heard: the name is reserved.
+    /// It is not asked: the name is reserved.
     Reserved,
-    /// It is not heard: a private member cannot say which names are its own.
+    /// It is not asked: it is unknown whether a private member claims the name.
     Unheard,
-    /// `include` or `exclude` leave the name out.
+    /// `include` or `exclude` rule the name out.
     Excluded,
-    /// A member of higher priority comes first: it answers, or the version belongs to it.
+    /// A member of higher priority answers, or owns the version.
     Behind,
     /// A member of higher priority has another release of the same version.
     Conflict,
-    /// A policy holds it back.
+    /// They are held by policy.
     Held,
-    /// It has nothing.
+    /// It does not have the package or release.
     Absent,
     /// It failed.
     Failed,

@@ -1,4 +1,4 @@
-//! An explanation as words for people.
+//! Formats an explanation as text.
 
 use std::fmt;
 
@@ -6,31 +6,33 @@ use crate::clock::Timestamp;
 
 use super::{ConflictReport, ExplainQuestion, ExplainedAnswer, Explanation, MemberOutcome};
 
-/// Of a member that claims a name and has nothing to show; `once`: since when, where it does not list it any more.
+/// The text for a member that claims a name and has no release to show. `once` is when it claimed the name, if it no
+/// longer lists it.
 pub(super) fn claimed(once: Option<Timestamp>) -> String {
     match once {
-        Some(since) => format!("claims the name since {since}, and no longer has a release of it"),
-        None => "claims the name, and has nothing of it to show".to_owned(),
+        Some(since) => format!("has claimed the name since {since}, but no longer has a release of it"),
+        None => "claims the name, but has no release to show".to_owned(),
     }
 }
 
-/// Of a private member that does not have what is asked about; `is_silent`: by its last list, since it does not answer.
+/// The text for a private member without the package or release. `is_silent`: this is according to its last list,
+/// because it is unreachable.
 pub(super) fn without(is_silent: bool, question: ExplainQuestion<'_>) -> String {
     let words = MemberOutcome::Absent.words(question);
-    if is_silent { format!("{words} by its last list, and does not answer now") } else { words.to_owned() }
+    if is_silent { format!("{words} according to its last list, and is unreachable now") } else { words.to_owned() }
 }
 
 impl MemberOutcome {
     pub(super) fn words(self, question: ExplainQuestion<'_>) -> &'static str {
         match self {
             Self::Answers => "answers",
-            Self::Claimed => "is not heard: a private member claims the name",
-            Self::Reserved => "is not heard: the name is reserved",
-            Self::Unheard => "is not heard: another member failed, and which names are private is not known without it",
-            Self::Excluded => "is not asked: patterns leave the name out",
-            Self::Behind => "has it, and a member of higher priority comes first",
-            Self::Held => "has it, and a policy holds it back",
-            Self::Conflict => "has another release of the same version, and a member of higher priority answers",
+            Self::Claimed => "is not asked: a private member claims the name",
+            Self::Reserved => "is not asked: the name is reserved",
+            Self::Unheard => "is not asked: another member failed, so it is unknown which names are private",
+            Self::Excluded => "is not asked: include or exclude patterns rule the name out",
+            Self::Behind => "has it, but a member of higher priority comes first",
+            Self::Held => "has it, but it is held by policy",
+            Self::Conflict => "has a different release of this version, but a member of higher priority answers",
             Self::Absent if question.version.is_some() => "does not have this release",
             Self::Absent => "does not have it",
             Self::Failed => "failed",
@@ -39,7 +41,7 @@ impl MemberOutcome {
 }
 
 impl fmt::Display for Explanation {
-    /// Some lines for people.
+    /// Writes the explanation as several lines of text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = self.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
         write!(f, "{}{version} in {}: ", self.package, self.repository)?;
@@ -74,7 +76,10 @@ impl fmt::Display for Explanation {
         }
         for conflict in &self.conflicts {
             let ConflictReport { version, shown, hidden } = conflict;
-            writeln!(f, "  conflict: {version} of {shown} is shown, and {hidden} has another release of that version")?;
+            writeln!(
+                f,
+                "  conflict: {version} of {shown} is shown, but {hidden} has a different release of this version"
+            )?;
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ pub enum ExpectedFile {
     Outer(Sha256),
     /// SHA-256 of the tarball's inner files: old releases have only this one.
     Inner(Sha256),
-    /// Both: they come from indexes of different times, because the current one has only one of them.
+    /// Both: the index got the outer checksum later than the inner one, or has only one of them now.
     Both {
         /// SHA-256 of the whole file.
         outer: Sha256,

@@ -162,8 +162,8 @@ impl Claims {
         Claimant::any((0..self.members.len()).map(|member| self.says(member, name)).chain([reserved]))
     }
 
-    /// Whether a member is asked for a policy, to find the member that has it. Policies and packages share their names:
-    /// if members claim the name, only those are asked. Otherwise, if members have had the policy, only those are
+    /// Whether a member is asked for a policy, to find the member that has it. The name may also be that of a package:
+    /// if members claim the package, only those are asked. Otherwise, if members have had the policy, only those are
     /// asked.
     pub(super) fn policy_claim(&self, member: usize, name: &PolicyName) -> PolicyClaim<'_> {
         let name = name.as_str();

@@ -51,8 +51,8 @@ const RIDDLES: &[(&str, &str)] = &[
 
 /// Words in the name of a file or folder that are no nouns of the field: pronouns, verbs and participles without a noun.
 const NO_NOUNS: &[&str] = &[
-    "any", "asked", "book", "carried", "fro", "heard", "it", "known", "lost", "made", "none", "owed", "patience", "says",
-    "shown", "story", "theirs", "things", "told", "uses", "what", "which", "whose", "wishes", "works",
+    "any", "asked", "book", "carried", "fro", "heard", "it", "known", "lost", "made", "none", "owed", "patience",
+    "says", "shown", "story", "theirs", "things", "told", "uses", "what", "which", "whose", "wishes", "works",
 ];
 
 fn root() -> &'static Path {

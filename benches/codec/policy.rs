@@ -9,7 +9,7 @@ use std::sync::Arc;
 use criterion::Criterion;
 use hexkeep::clock::Timestamp;
 use hexkeep::policy::filter::evaluate;
-use hexkeep::policy::lists::{EvaluatedPackage, shown};
+use hexkeep::policy::lists::{EvaluatedPackage, select_shown};
 use hexkeep::policy::release_facts::PackageFacts;
 use hexkeep::policy::rules::ReleaseRules;
 use hexkeep::policy::severity::Severity;
@@ -52,7 +52,7 @@ pub(crate) fn policy(criterion: &mut Criterion) {
     group.sample_size(20);
     group.bench_function("names and versions of 20,000 packages", |bencher| {
         bencher.iter(|| {
-            let shown = shown(black_box(&names), &versions, false, &rules, &evaluated, LATER).expect("read");
+            let shown = select_shown(black_box(&names), &versions, false, &rules, &evaluated, LATER).expect("read");
             (shown.names(&names).expect("filtered").len(), shown.versions(&versions).expect("filtered").len())
         });
     });

@@ -2,13 +2,13 @@
 
 use hexkeep::hex::checksum::Sha256;
 use hexkeep::hex::message::{Dependency, Names, Package, Release, Timestamp, Versions, names, versions};
-use hexkeep::policy::merge::{Origins, Rendered, Shares};
+use hexkeep::policy::merge::{Origins, Rendered, SelectProviders};
 use prost::Message;
 
 /// The first member that has a package owns it.
 pub(crate) struct First;
 
-impl Shares for First {
+impl SelectProviders for First {
     fn choose(&self, _package: &str, parts: &mut Vec<usize>) {
         parts.truncate(1);
     }

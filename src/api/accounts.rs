@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::body::Fields;
 use super::error::ApiError;
 use super::fields::{ListField, TableItem, TextField};
-use super::reauthorize::ended;
+use super::reauthorize::permission_ended;
 use super::reply::Reply;
 use super::request::ApiRequest;
-use super::urls::places;
+use super::urls::urls;
 use super::views::{self, OwnedPackage};
 use crate::auth::{
     AccountError, AuthError, Denied, ManageError, Member, NewUser, Organization, Owner, Principal, Role, Subject, User,
@@ -97,23 +97,23 @@ struct MemberFields {
 impl Fields for MemberFields {}
 
 /// The caller, if its credential may read the API.
-pub(super) fn reader(ask: &ApiRequest) -> Result<&Principal, ApiError> {
+pub(super) fn require_api_read(ask: &ApiRequest) -> Result<&Principal, ApiError> {
     let principal = ask.principal()?;
     if principal.permissions.api_read() { Ok(principal) } else { Err(Denied::Scope.into()) }
 }
 
 async fn own_user(ask: &ApiRequest) -> Result<User, ApiError> {
-    let principal = reader(ask)?;
+    let principal = require_api_read(ask)?;
     // The key of an organization does not belong to a user.
     let name = principal.user().ok_or(ApiError::NotFound)?;
-    ask.call.accounts.user(name).await?.ok_or(ApiError::NotFound)
+    ask.context.accounts.user(name).await?.ok_or(ApiError::NotFound)
 }
 
 /// The packages that a user owns, as far as the caller may see them.
-async fn owned(ask: &ApiRequest, username: &str) -> Result<Vec<OwnedPackage>, ApiError> {
+async fn owned_packages(ask: &ApiRequest, username: &str) -> Result<Vec<OwnedPackage>, ApiError> {
     let mut packages = Vec::new();
-    for (repository, grant) in ask.call.catalog.readable(&ask.caller) {
-        let (Some(local), Some(shop)) = (repository.as_local(), places(ask).of(repository)) else { continue };
+    for (repository, grant) in ask.context.catalog.readable(&ask.caller) {
+        let (Some(local), Some(shop)) = (repository.as_local(), urls(ask).of(repository)) else { continue };
         let names = local.owned(&grant, username).await?.into_iter();
         packages.extend(names.map(|name| OwnedPackage {
             repository: local.key().to_string(),
@@ -126,7 +126,7 @@ async fn owned(ask: &ApiRequest, username: &str) -> Result<Vec<OwnedPackage>, Ap
 }
 
 async fn sign_up(ask: ApiRequest) -> Result<Reply, ApiError> {
-    if !ask.call.accounts.options().sign_up {
+    if !ask.context.accounts.options().sign_up {
         return Err(ApiError::Forbidden(
             "only an administrator can create accounts on this server: hexkeep user add NAME".into(),
         ));
@@ -145,24 +145,24 @@ async fn sign_up(ask: ApiRequest) -> Result<Reply, ApiError> {
         password: Some(Secret::new(password)),
         administrator: false,
     };
-    let by = Actor { address: Some(ask.call.client), ..Actor::default() };
+    let by = Actor { address: Some(ask.context.client), ..Actor::default() };
     // A user with the name of an organization would block the creation of that organization.
     let is_configured =
-        ask.call.catalog.iter().flat_map(Repository::account_names).any(|name| name == new.name.to_lowercase());
+        ask.context.catalog.iter().flat_map(Repository::account_names).any(|name| name == new.name.to_lowercase());
     if is_configured {
         return Err(ManageError::from(AccountError::NameTaken).into());
     }
-    let local = ask.call.catalog.iter().find_map(|repository| repository.as_local());
+    let local = ask.context.catalog.iter().find_map(|repository| repository.as_local());
     let in_files = async {
         match local {
             Some(local) => local.people_in_files().await,
             None => Ok(BTreeSet::new()),
         }
     };
-    let user = ask.call.accounts.sign_up(new, in_files, &by).await?;
+    let user = ask.context.accounts.sign_up(new, in_files, &by).await?;
     // The new user has just sent the address, so the answer contains it even without a credential.
-    let value = views::user(places(&ask), &user, &[], user.unconfirmed_email.as_deref());
-    Ok(Reply::created(value, places(&ask).user(&user.name)))
+    let value = views::user(urls(&ask), &user, &[], user.unconfirmed_email.as_deref());
+    Ok(Reply::created(value, urls(&ask).user(&user.name)))
 }
 
 /// The answer is the same for every name. rebar3 and mix print the message of a refusal, and "Email sent" otherwise.
@@ -185,19 +185,19 @@ fn sees_address(ask: &ApiRequest, username: &str) -> bool {
 /// A user with the fields that the caller may see.
 fn user_view(ask: &ApiRequest, user: &User, packages: &[OwnedPackage]) -> Value {
     let email = user.email.as_deref().or(user.unconfirmed_email.as_deref());
-    views::user(places(ask), user, packages, email.filter(|_| sees_address(ask, &user.name)))
+    views::user(urls(ask), user, packages, email.filter(|_| sees_address(ask, &user.name)))
 }
 
 /// A member with the fields that the caller may see.
 fn listed_member(ask: &ApiRequest, member: &Member) -> Value {
     let email = member.email.as_deref().filter(|_| sees_address(ask, &member.name));
-    views::member(places(ask), member, email)
+    views::member(urls(ask), member, email)
 }
 
 async fn me(ask: ApiRequest) -> Result<Reply, ApiError> {
     let user = own_user(&ask).await?;
-    let value = user_view(&ask, &user, &owned(&ask, &user.name).await?);
-    let memberships = ask.call.accounts.memberships(user.id).await?;
+    let value = user_view(&ask, &user, &owned_packages(&ask, &user.name).await?);
+    let memberships = ask.context.accounts.memberships(user.id).await?;
     Ok(Reply::ok(views::own_user(value, &memberships)))
 }
 
@@ -205,7 +205,7 @@ async fn me(ask: ApiRequest) -> Result<Reply, ApiError> {
 /// out whether other users exist. If no repository is public, a credential is required.
 async fn show_user(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     // The owner of a mirrored package is a user of the upstream.
-    match seen(&ask, &name).await? {
+    match visible_user(&ask, &name).await? {
         Some((user, packages)) => Ok(Reply::ok(user_view(&ask, &user, &packages))),
         None => upstream_user(&ask, &name).await,
     }
@@ -215,26 +215,26 @@ async fn show_user(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, A
 async fn upstream_user(ask: &ApiRequest, name: &str) -> Result<Reply, ApiError> {
     let (asked, grant) = ask.readable()?;
     let user = asked.upstream_user(&grant, name, ask.reading()).await?;
-    let shop = places(ask).of(user.home());
-    Ok(Reply::ok(views::upstream_user(places(ask), user.value(), shop.as_ref())).public(user.is_public()))
+    let shop = urls(ask).of(user.home());
+    Ok(Reply::ok(views::upstream_user(urls(ask), user.value(), shop.as_ref())).public(user.is_public()))
 }
 
 /// A user whom the caller may see, with those of the user's packages that the caller may see.
-pub(super) async fn seen(ask: &ApiRequest, name: &str) -> Result<Option<(User, Vec<OwnedPackage>)>, ApiError> {
+pub(super) async fn visible_user(ask: &ApiRequest, name: &str) -> Result<Option<(User, Vec<OwnedPackage>)>, ApiError> {
     let reads = match ask.caller.principal() {
         Some(principal) if principal.permissions.api_read() => true,
-        _ if ask.call.catalog.iter().any(|repository| repository.access().is_open()) => false,
+        _ if ask.context.catalog.iter().any(|repository| repository.access().is_open()) => false,
         Some(_) => return Err(Denied::Scope.into()),
         None => return Err(Denied::NeedsCredential.into()),
     };
-    let Some(user) = shown_by(ask, name).await? else { return Ok(None) };
-    let packages = owned(ask, &user.name).await?;
+    let Some(user) = find_user(ask, name).await? else { return Ok(None) };
+    let packages = owned_packages(ask, &user.name).await?;
     Ok((reads || !packages.is_empty()).then_some((user, packages)))
 }
 
 /// The user with this name or, if the caller may see it, with this email address. Others cannot look up addresses.
-pub(super) async fn shown_by(ask: &ApiRequest, name_or_email: &str) -> Result<Option<User>, ApiError> {
-    let user = ask.call.accounts.user(name_or_email).await?;
+pub(super) async fn find_user(ask: &ApiRequest, name_or_email: &str) -> Result<Option<User>, ApiError> {
+    let user = ask.context.accounts.user(name_or_email).await?;
     let is_named = |user: &User| user.name == name_or_email.to_lowercase() || sees_address(ask, &user.name);
     Ok(user.filter(is_named))
 }
@@ -245,7 +245,7 @@ fn page(ask: &ApiRequest) -> u32 {
 
 async fn my_audit_log(ask: ApiRequest) -> Result<Reply, ApiError> {
     let user = own_user(&ask).await?;
-    let entries = ask.call.accounts.audit_of(Owner::User(user.id), page(&ask)).await?;
+    let entries = ask.context.accounts.audit_of(Owner::User(user.id), page(&ask)).await?;
     Ok(Reply::ok(entries.iter().map(views::audit).collect()))
 }
 
@@ -258,7 +258,7 @@ pub(super) async fn organization(ask: &ApiRequest, name: &str, role: Role) -> Re
     } else if !principal.permissions.api_read() {
         return Err(Denied::Scope.into());
     }
-    let found = ask.call.accounts.organization(name).await?.ok_or(ApiError::NotFound)?;
+    let found = ask.context.accounts.organization(name).await?.ok_or(ApiError::NotFound)?;
     let is_own = matches!(&principal.who, Subject::Organization { name: own, .. } if own == name);
     match principal.roles.get(name) {
         _ if principal.is_administrator() => Ok(found),
@@ -274,7 +274,7 @@ async fn organizations(ask: ApiRequest) -> Result<Reply, ApiError> {
     if !principal.permissions.api_read() {
         return Err(Denied::Scope.into());
     }
-    let mut all = ask.call.accounts.organizations().await?;
+    let mut all = ask.context.accounts.organizations().await?;
     let is_own = |name: &str| matches!(&principal.who, Subject::Organization { name: own, .. } if own == name);
     all.retain(|one| principal.is_administrator() || principal.roles.contains_key(&one.name) || is_own(&one.name));
     Ok(Reply::ok(all.iter().map(views::organization).collect()))
@@ -282,7 +282,7 @@ async fn organizations(ask: ApiRequest) -> Result<Reply, ApiError> {
 
 async fn show_organization(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let found = organization(&ask, &name, Role::Read).await?;
-    let members = ask.call.accounts.members(&name).await?;
+    let members = ask.context.accounts.members(&name).await?;
     let members = members.iter().map(|one| listed_member(&ask, one)).collect();
     Ok(Reply::ok(views::organization_with(&found, members)))
 }
@@ -295,20 +295,20 @@ async fn update_organization(ask: ApiRequest, Path(name): Path<String>) -> Resul
 
 async fn organization_audit_log(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let found = organization(&ask, &name, Role::Read).await?;
-    let entries = ask.call.accounts.audit_of(Owner::Organization(found.id), page(&ask)).await?;
+    let entries = ask.context.accounts.audit_of(Owner::Organization(found.id), page(&ask)).await?;
     Ok(Reply::ok(entries.iter().map(views::audit).collect()))
 }
 
 async fn members(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Read).await?;
-    let members = ask.call.accounts.members(&name).await?;
+    let members = ask.context.accounts.members(&name).await?;
     Ok(Reply::ok(members.iter().map(|one| listed_member(&ask, one)).collect()))
 }
 
 async fn member_view(ask: &ApiRequest, organization: &str, username: &str) -> Result<Value, ApiError> {
-    let members = ask.call.accounts.members(organization).await?;
+    let members = ask.context.accounts.members(organization).await?;
     let found = members.iter().find(|member| member.name == username).ok_or(ApiError::NotFound)?;
-    let user = ask.call.accounts.user(username).await?.ok_or(ApiError::NotFound)?;
+    let user = ask.context.accounts.user(username).await?.ok_or(ApiError::NotFound)?;
     Ok(views::member_user(user_view(ask, &user, &[]), found.role))
 }
 
@@ -327,26 +327,26 @@ fn role(fields: &MemberFields) -> Result<Role, ApiError> {
 async fn add_member(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Admin).await?;
     let fields: MemberFields = ask.fields().await?;
-    let ask = ask.again().await?;
-    organization(&ask, &name, Role::Admin).await.map_err(ended)?;
+    let ask = ask.reauthenticated().await?;
+    organization(&ask, &name, Role::Admin).await.map_err(permission_ended)?;
     let (wanted, role) = (fields.name.get("name")?.unwrap_or_default(), role(&fields)?);
-    let user = ask.call.accounts.user(wanted).await?.ok_or_else(|| ApiError::invalid("name", "unknown user"))?;
-    ask.call.accounts.add_member(&name, &user.name, role, &ask.principal()?.by()).await?;
-    let location = places(&ask).member(&name, &user.name);
+    let user = ask.context.accounts.user(wanted).await?.ok_or_else(|| ApiError::invalid("name", "unknown user"))?;
+    ask.context.accounts.add_member(&name, &user.name, role, &ask.principal()?.by()).await?;
+    let location = urls(&ask).member(&name, &user.name);
     Ok(Reply { location: Some(location), ..Reply::ok(member_view(&ask, &name, &user.name).await?) })
 }
 
 async fn set_role(ask: ApiRequest, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Admin).await?;
     let role = role(&ask.fields().await?)?;
-    let ask = ask.again().await?;
-    organization(&ask, &name, Role::Admin).await.map_err(ended)?;
-    ask.call.accounts.set_role(&name, &username, role, &ask.principal()?.by()).await?;
+    let ask = ask.reauthenticated().await?;
+    organization(&ask, &name, Role::Admin).await.map_err(permission_ended)?;
+    ask.context.accounts.set_role(&name, &username, role, &ask.principal()?.by()).await?;
     Ok(Reply::ok(member_view(&ask, &name, &username).await?))
 }
 
 async fn remove_member(ask: ApiRequest, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Admin).await?;
-    ask.call.accounts.remove_member(&name, &username, &ask.principal()?.by()).await?;
+    ask.context.accounts.remove_member(&name, &username, &ask.principal()?.by()).await?;
     Ok(Reply::done())
 }

@@ -26,30 +26,30 @@ pub(super) fn routes() -> Router {
         .route("/admin/public-keys/{repository}", get(public_keys))
         .route("/admin/purge", post(purge))
         .route("/admin/reload", post(reload))
-        .route("/admin/{order}", post(order))
+        .route("/admin/{order}", post(run_command))
 }
 
 /// The administrator who sends the request, and the service that runs commands.
 fn administrator(ask: &ApiRequest) -> Result<(&Principal, Arc<dyn Operations>), ApiError> {
     let principal = ask.principal()?;
     // The answer may contain secrets, so reading needs the same permission as writing.
-    principal.may_order()?;
-    Ok((principal, ask.call.operations.upgrade().ok_or(ApiError::Internal)?))
+    principal.may_run_commands()?;
+    Ok((principal, ask.context.operations.upgrade().ok_or(ApiError::Internal)?))
 }
 
-fn shown<T: Serialize>(outcome: Result<T, OperationError>) -> Result<Reply, ApiError> {
-    let outcome = outcome.map_err(refused)?;
+fn outcome_reply<T: Serialize>(outcome: Result<T, OperationError>) -> Result<Reply, ApiError> {
+    let outcome = outcome.map_err(command_error)?;
     let value = serde_json::to_value(outcome).map_err(|error| ApiError::internal(&error))?;
     Ok(Reply::ok(value).secret())
 }
 
 /// The outcome of a command, as the command line prints it.
-pub(super) fn carried_out(outcome: Result<CommandOutcome, OperationError>) -> Result<Reply, ApiError> {
-    shown(outcome.map(|outcome| outcome.text()))
+pub(super) fn command_reply(outcome: Result<CommandOutcome, OperationError>) -> Result<Reply, ApiError> {
+    outcome_reply(outcome.map(|outcome| outcome.text()))
 }
 
 /// The error of a failed command. Administrators see the full cause.
-fn refused(error: OperationError) -> ApiError {
+fn command_error(error: OperationError) -> ApiError {
     let sentence = error.sentence();
     match error.blame() {
         Blame::Order | Blame::Upstream => ApiError::Unprocessable(sentence),
@@ -63,20 +63,20 @@ fn refused(error: OperationError) -> ApiError {
 impl Fields for Purge {}
 
 /// The name of a command, taken from the path; its fields are in the body.
-struct Order<'n>(&'n str);
+struct CommandSeed<'n>(&'n str);
 
-impl<'de> DeserializeSeed<'de> for Order<'_> {
+impl<'de> DeserializeSeed<'de> for CommandSeed<'_> {
     type Value = Command;
 
     fn deserialize<D: Deserializer<'de>>(self, fields: D) -> Result<Command, D::Error> {
-        Command::deserialize(named(self.0, OrderFields(fields)))
+        Command::deserialize(named(self.0, CommandFields(fields)))
     }
 }
 
 /// The fields of a command. Unknown fields are refused: a client would assume that an ignored field had an effect.
-struct OrderFields<D>(D);
+struct CommandFields<D>(D);
 
-impl<'de, D: Deserializer<'de>> VariantAccess<'de> for OrderFields<D> {
+impl<'de, D: Deserializer<'de>> VariantAccess<'de> for CommandFields<D> {
     type Error = D::Error;
 
     fn unit_variant(self) -> Result<(), D::Error> {
@@ -124,33 +124,33 @@ fn limit(order: &str) -> &'static BodyLimit {
 
 async fn config(ask: ApiRequest) -> Result<Reply, ApiError> {
     let (_, operations) = administrator(&ask)?;
-    shown(operations.show_config().await)
+    outcome_reply(operations.show_config().await)
 }
 
 async fn public_keys(ask: ApiRequest, Path(repository): Path<String>) -> Result<Reply, ApiError> {
     let (_, operations) = administrator(&ask)?;
-    shown(operations.public_keys(repository).await)
+    outcome_reply(operations.public_keys(repository).await)
 }
 
 async fn purge(ask: ApiRequest) -> Result<Reply, ApiError> {
     administrator(&ask)?;
     let purge: Purge = ask.fields().await?;
-    let ask = ask.again().await?;
+    let ask = ask.reauthenticated().await?;
     let (by, operations) = administrator(&ask)?;
-    shown(operations.purge(purge, by.by()).await)
+    outcome_reply(operations.purge(purge, by.by()).await)
 }
 
 async fn reload(ask: ApiRequest) -> Result<Reply, ApiError> {
     let (_, operations) = administrator(&ask)?;
-    shown(operations.reload().await)
+    outcome_reply(operations.reload().await)
 }
 
-async fn order(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn run_command(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     administrator(&ask)?;
-    let command = ask.read(limit(&name), Order(&name)).await?;
-    let ask = ask.again().await?;
+    let command = ask.read(limit(&name), CommandSeed(&name)).await?;
+    let ask = ask.reauthenticated().await?;
     let (by, operations) = administrator(&ask)?;
-    carried_out(operations.administer(command, by.by()).await)
+    command_reply(operations.administer(command, by.by()).await)
 }
 
 #[cfg(test)]
@@ -161,9 +161,9 @@ mod tests {
 
     #[test]
     fn who_is_to_blame_decides_the_status() {
-        let order = refused(Refusal::NoUser("sam".to_owned()).into());
+        let order = command_error(Refusal::NoUser("sam".to_owned()).into());
         assert_eq!((order.status().as_u16(), order.to_string().as_str()), (422, "there is no user `sam`"));
-        let ours = refused(TaskError::Panicked.into());
+        let ours = command_error(TaskError::Panicked.into());
         assert_eq!((ours.status().as_u16(), ours.to_string()), (500, TaskError::Panicked.to_string()));
     }
 }

@@ -34,8 +34,8 @@ async fn release(ask: ApiRequest, Path((name, version)): Path<(String, String)>)
 
 async fn explain(ask: &ApiRequest, name: &str, version: Option<&ReleaseVersion>) -> Result<Reply, ApiError> {
     let (repository, grant) = ask.readable()?;
-    let context = RequestContext { deadline: Instant::now() + PATIENCE, client: Some(ask.call.client) };
-    let question = ExplainQuestion { name: &package_name(name)?, version, context, tasks: &ask.call.tasks };
+    let context = RequestContext { deadline: Instant::now() + PATIENCE, client: Some(ask.context.client) };
+    let question = ExplainQuestion { name: &package_name(name)?, version, context, tasks: &ask.context.tasks };
     let explanation = repository.explain(&grant, question).await.map_err(|error| match error {
         RepoError::Withheld if ask.caller.principal().is_some() => {
             ApiError::Forbidden("an explanation requires read access to every member of this repository".into())

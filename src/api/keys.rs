@@ -7,14 +7,14 @@ use axum::extract::Path;
 use axum::routing::get;
 use serde::Deserialize;
 
-use super::accounts::{organization, reader};
+use super::accounts::{organization, require_api_read};
 use super::body::Fields;
 use super::error::ApiError;
 use super::fields::{ListField, TableItem, TextField};
-use super::reauthorize::ended;
+use super::reauthorize::permission_ended;
 use super::reply::Reply;
 use super::request::ApiRequest;
-use super::urls::places;
+use super::urls::urls;
 use super::views;
 use crate::auth::{Denied, NewKey, Owner, Permissions, Principal, Proof, Role};
 use crate::clock::Timestamp;
@@ -52,13 +52,13 @@ impl Fields for KeyFields {}
 
 /// The owner of the keys: the user who sends the request. Keys of an organization are under the organization's path.
 fn own(ask: &ApiRequest) -> Result<Owner, ApiError> {
-    match reader(ask)?.owner() {
+    match require_api_read(ask)?.owner() {
         owner @ Owner::User(_) => Ok(owner),
         Owner::Organization(_) => Err(ApiError::NotFound),
     }
 }
 
-fn own_to_change(ask: &ApiRequest) -> Result<Owner, ApiError> {
+fn own_for_change(ask: &ApiRequest) -> Result<Owner, ApiError> {
     ask.principal()?.may_change_keys()?;
     own(ask)
 }
@@ -70,7 +70,7 @@ async fn organization_to_change(ask: &ApiRequest, name: &str) -> Result<Owner, A
 }
 
 /// Whether this is the key that authenticates the request: a key may always revoke itself, whatever its permissions.
-fn is_shown(ask: &ApiRequest, owner: Owner, name: &str) -> bool {
+fn is_own_credential(ask: &ApiRequest, owner: Owner, name: &str) -> bool {
     let shown = |principal: &Arc<Principal>| {
         principal.owner() == owner && matches!(&principal.proof, Proof::Key { name: own, .. } if own == name)
     };
@@ -88,8 +88,8 @@ async fn organization_keys(ask: ApiRequest, Path(name): Path<String>) -> Result<
 
 async fn list_keys(ask: &ApiRequest, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
     let caller = ask.principal()?;
-    let keys = ask.call.accounts.list_keys(owner).await?;
-    let view = |key| views::key(places(ask), key, organization, Some(caller), None);
+    let keys = ask.context.accounts.list_keys(owner).await?;
+    let view = |key| views::key(urls(ask), key, organization, Some(caller), None);
     Ok(Reply::ok(keys.iter().map(view).collect()))
 }
 
@@ -103,23 +103,23 @@ async fn organization_key(ask: ApiRequest, Path((of, name)): Path<(String, Strin
 }
 
 async fn find_key(ask: &ApiRequest, owner: Owner, organization: Option<&str>, name: &str) -> Result<Reply, ApiError> {
-    let keys = ask.call.accounts.list_keys(owner).await?;
+    let keys = ask.context.accounts.list_keys(owner).await?;
     let key = keys.iter().find(|key| key.name == name).ok_or(ApiError::NotFound)?;
-    Ok(Reply::ok(views::key(places(ask), key, organization, Some(ask.principal()?), None)))
+    Ok(Reply::ok(views::key(urls(ask), key, organization, Some(ask.principal()?), None)))
 }
 
 async fn create_key(ask: ApiRequest) -> Result<Reply, ApiError> {
-    own_to_change(&ask)?;
+    own_for_change(&ask)?;
     let fields = ask.fields().await?;
-    let ask = ask.again().await?;
-    make_key(&ask, own_to_change(&ask)?, None, &fields).await
+    let ask = ask.reauthenticated().await?;
+    make_key(&ask, own_for_change(&ask)?, None, &fields).await
 }
 
 async fn create_organization_key(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     organization_to_change(&ask, &name).await?;
     let fields = ask.fields().await?;
-    let ask = ask.again().await?;
-    let owner = organization_to_change(&ask, &name).await.map_err(ended)?;
+    let ask = ask.reauthenticated().await?;
+    let owner = organization_to_change(&ask, &name).await.map_err(permission_ended)?;
     make_key(&ask, owner, Some(&name), &fields).await
 }
 
@@ -132,9 +132,9 @@ async fn make_key(
     let permissions = permissions(fields)?;
     let unreachable = permissions.without_access(|permission| {
         let (domain, resource) = permission.pair();
-        resource.is_none_or(|resource| reaches(ask, domain, resource))
+        resource.is_none_or(|resource| can_access(ask, domain, resource))
     });
-    unreachable.unless(()).map_err(ApiError::Invalid)?;
+    unreachable.into_result(()).map_err(ApiError::Invalid)?;
     let revoke_at = match fields.revoke_at.get("revoke_at")? {
         None => None,
         Some(text) => Some(time(text).ok_or_else(|| {
@@ -144,9 +144,9 @@ async fn make_key(
     let name = fields.name.get("name")?.unwrap_or_default().to_owned();
     let caller = ask.principal()?;
     let new = NewKey { owner, name, permissions, revoke_at };
-    let (secret, key) = ask.call.accounts.create_key(new, Some(caller), &caller.by()).await?;
-    let value = views::key(places(ask), &key, organization, Some(caller), Some(secret.expose()));
-    Ok(Reply::created(value, places(ask).key(&key.name, organization)).secret())
+    let (secret, key) = ask.context.accounts.create_key(new, Some(caller), &caller.by()).await?;
+    let value = views::key(urls(ask), &key, organization, Some(caller), Some(secret.expose()));
+    Ok(Reply::created(value, urls(ask).key(&key.name, organization)).secret())
 }
 
 fn time(text: &str) -> Option<Timestamp> {
@@ -154,7 +154,7 @@ fn time(text: &str) -> Option<Timestamp> {
 }
 
 /// Whether the caller may access the resource of a permission.
-fn reaches(ask: &ApiRequest, domain: &str, resource: &str) -> bool {
+fn can_access(ask: &ApiRequest, domain: &str, resource: &str) -> bool {
     if domain == "api" {
         return true;
     }
@@ -162,7 +162,7 @@ fn reaches(ask: &ApiRequest, domain: &str, resource: &str) -> bool {
     let named = |repository: &&crate::repository::Repository| {
         repository.key().as_str() == wanted || repository.access().organization() == Some(wanted)
     };
-    let mut repositories = ask.call.catalog.iter().filter(named);
+    let mut repositories = ask.context.catalog.iter().filter(named);
     repositories.any(|repository| repository.access().read_api(&ask.caller).is_ok())
 }
 
@@ -186,28 +186,29 @@ fn pair(item: &TableItem<PermissionFields>) -> Option<(&str, Option<&str>)> {
 
 async fn revoke_key(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let own = ask.principal()?.owner();
-    let owner = if is_shown(&ask, own, &name) && own.user().is_some() { own } else { own_to_change(&ask)? };
+    let owner = if is_own_credential(&ask, own, &name) && own.user().is_some() { own } else { own_for_change(&ask)? };
     end_key(&ask, owner, None, &name).await
 }
 
 async fn revoke_organization_key(ask: ApiRequest, Path((of, name)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let own = ask.principal()?.owner();
-    let is_shown = is_shown(&ask, own, &name) && own.organization().is_some() && ask.principal()?.is_named(&of);
+    let is_shown =
+        is_own_credential(&ask, own, &name) && own.organization().is_some() && ask.principal()?.is_named(&of);
     let owner = if is_shown { own } else { organization_to_change(&ask, &of).await? };
     end_key(&ask, owner, Some(&of), &name).await
 }
 
 async fn end_key(ask: &ApiRequest, owner: Owner, organization: Option<&str>, name: &str) -> Result<Reply, ApiError> {
     let caller = ask.principal()?;
-    let revoked = ask.call.accounts.revoke_key(owner, name, &caller.by()).await?;
+    let revoked = ask.context.accounts.revoke_key(owner, name, &caller.by()).await?;
     let key = revoked.keys.first().ok_or(ApiError::NotFound)?;
-    let value = views::key(places(ask), key, organization, Some(caller), None);
+    let value = views::key(urls(ask), key, organization, Some(caller), None);
     Ok(Reply::ok(views::revoked(Some(value), &revoked.heirs)))
 }
 
 /// Revokes all keys of the caller, including the key that authenticates the request.
 async fn revoke_keys(ask: ApiRequest) -> Result<Reply, ApiError> {
-    end_keys(&ask, own_to_change(&ask)?, None).await
+    end_keys(&ask, own_for_change(&ask)?, None).await
 }
 
 async fn revoke_organization_keys(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
@@ -218,9 +219,9 @@ async fn revoke_organization_keys(ask: ApiRequest, Path(name): Path<String>) -> 
 /// Revokes all keys of an owner. The answer contains the key that authenticated the request, if it is one of them.
 async fn end_keys(ask: &ApiRequest, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
     let caller = ask.principal()?;
-    let revoked = ask.call.accounts.revoke_all_keys(owner, &caller.by()).await?;
+    let revoked = ask.context.accounts.revoke_all_keys(owner, &caller.by()).await?;
     let own = revoked.keys.iter().find(|key| matches!(caller.proof, Proof::Key { id, .. } if id == key.id));
-    let view = |key| views::key(places(ask), key, organization, Some(caller), None);
+    let view = |key| views::key(urls(ask), key, organization, Some(caller), None);
     Ok(Reply::ok(views::revoked(own.map(view), &revoked.heirs)))
 }
 
@@ -237,8 +238,8 @@ async fn auth(ask: ApiRequest) -> Result<Reply, ApiError> {
     let permissions = &principal.permissions;
     // The name of a repository has priority: an organization of the same name may be bound to other repositories, too.
     let repository = |name: &str| {
-        let of_organization = || ask.call.catalog.iter().find(|one| one.access().organization() == Some(name));
-        ask.call.catalog.get(name).or_else(of_organization).cloned()
+        let of_organization = || ask.context.catalog.iter().find(|one| one.access().organization() == Some(name));
+        ask.context.catalog.get(name).or_else(of_organization).cloned()
     };
     match (domain, resource) {
         ("api", None | Some("read")) if permissions.api_read() => {}
@@ -267,7 +268,7 @@ async fn auth(ask: ApiRequest) -> Result<Reply, ApiError> {
             if !permissions.package(key, organization, name.as_str(), exists) {
                 return Err(scope());
             }
-            super::packages::may(&ask, local, &name, super::packages::Intent::Publish).await?;
+            super::packages::require_write(&ask, local, &name, super::packages::Intent::Publish).await?;
         }
         _ => return Err(scope()),
     }

@@ -112,9 +112,9 @@ impl Api {
                 Ok(caller) => {
                     let limit = limiter.as_ref().and_then(|limiter| limiter.check(&caller, client, now));
                     limited = limit.map(|limit| (caller.clone(), limit));
-                    match limit.and_then(|limit| refused(&caller, client, limit, as_writer, now.as_secs())) {
+                    match limit.and_then(|limit| rate_limit_error(&caller, client, limit, as_writer, now.as_secs())) {
                         Some(error) => Err(error),
-                        None if is_write => self.change(request, call, caller).await,
+                        None if is_write => self.run_to_the_end(request, call, caller).await,
                         None => Self::route(self.router.clone(), request, call, caller).await,
                     }
                 }
@@ -123,8 +123,8 @@ impl Api {
         let format = format.unwrap_or(Format::Json);
         let mut response = match outcome {
             Ok(reply) => write(&reply, format, &headers, is_write),
-            Err(error) if as_writer => refuse(&error.for_writer(), format),
-            Err(error) => refuse(&error, format),
+            Err(error) if as_writer => error_response(&error.for_writer(), format),
+            Err(error) => error_response(&error, format),
         };
         if let Some((caller, limit)) = limited {
             let mut remaining = u64::from(limit.remaining);
@@ -148,12 +148,17 @@ impl Api {
         }
         // A wrong code counts as an attempt, so it is only checked for requests that need one.
         let otp = headers.get(OTP).filter(|_| is_write).and_then(|otp| otp.to_str().ok());
-        let presented = reauthorize::presented(headers, call.client, otp);
+        let presented = reauthorize::presented_credential(headers, call.client, otp);
         Ok(call.accounts.authenticate(presented, CredentialUse::Api).await?)
     }
 
     /// Runs a write to its end, even if the client disconnects: a write must not be half done.
-    async fn change(&self, request: Request<Body>, call: ApiContext, caller: Caller) -> Result<Reply, ApiError> {
+    async fn run_to_the_end(
+        &self,
+        request: Request<Body>,
+        call: ApiContext,
+        caller: Caller,
+    ) -> Result<Reply, ApiError> {
         let tasks = call.tasks.clone();
         let outcome = tasks.spawn(Self::route(self.router.clone(), request, call, caller)).await;
         outcome.unwrap_or_else(|error| Err(ApiError::internal(&error)))
@@ -178,7 +183,7 @@ impl Api {
     }
 }
 
-fn refused(
+fn rate_limit_error(
     caller: &Caller,
     client: std::net::IpAddr,
     limit: RateLimitStatus,
@@ -231,7 +236,7 @@ fn write(reply: &Reply, format: Format, headers: &HeaderMap, is_write: bool) -> 
     response
 }
 
-fn refuse(error: &ApiError, format: Format) -> Response<Bytes> {
+fn error_response(error: &ApiError, format: Format) -> Response<Bytes> {
     let mut response = Response::new(format.encode(&error.body()));
     *response.status_mut() = error.status();
     let fields = response.headers_mut();

@@ -10,7 +10,7 @@ use super::error::ApiError;
 use super::fields::TextField;
 use super::reply::Reply;
 use super::request::{ApiRequest, agent};
-use super::urls::places;
+use super::urls::urls;
 use super::views;
 use crate::auth::oauth::{OAuthError, TokenRequest};
 use crate::state::audit::Actor;
@@ -71,12 +71,12 @@ async fn device_authorization(ask: ApiRequest) -> Result<Reply, ApiError> {
         Err(refusal) => return Ok(refusal),
     };
     let (client, scope, name) = (fields.client_id.if_text(), fields.scope.if_text(), fields.name.if_text());
-    let accounts = &ask.call.accounts;
-    let device = match accounts.device_authorization(client, scope, name, ask.call.client).await {
+    let accounts = &ask.context.accounts;
+    let device = match accounts.device_authorization(client, scope, name, ask.context.client).await {
         Ok(device) => device,
         Err(error) => return Ok(error.into()),
     };
-    let page = places(&ask).page(DEVICE_PAGE);
+    let page = urls(&ask).page(DEVICE_PAGE);
     Ok(Reply::ok(views::device(&device, &page)).secret())
 }
 
@@ -93,10 +93,10 @@ async fn token(ask: ApiRequest) -> Result<Reply, ApiError> {
         refresh_token: fields.refresh_token.if_text(),
         scope: fields.scope.if_text(),
         name: fields.name.if_text(),
-        address: ask.call.client,
+        address: ask.context.client,
         agent: agent(&ask.headers),
     };
-    let token = match ask.call.accounts.token_request(request).await {
+    let token = match ask.context.accounts.token_request(request).await {
         Ok(token) => token,
         Err(error) => return Ok(error.into()),
     };
@@ -109,7 +109,7 @@ async fn revoke(ask: ApiRequest) -> Result<Reply, ApiError> {
         Err(refusal) => return Ok(refusal),
     };
     let token = fields.token.if_text().unwrap_or_default();
-    revoked(ask.call.accounts.revoke_token(token, fields.client_id.if_text(), from(&ask)).await)
+    revoked(ask.context.accounts.revoke_token(token, fields.client_id.if_text(), from(&ask)).await)
 }
 
 async fn revoke_by_hash(ask: ApiRequest) -> Result<Reply, ApiError> {
@@ -118,13 +118,13 @@ async fn revoke_by_hash(ask: ApiRequest) -> Result<Reply, ApiError> {
         Err(refusal) => return Ok(refusal),
     };
     let hash = fields.token_hash.if_text().unwrap_or_default();
-    revoked(ask.call.accounts.revoke_by_hash(hash, fields.client_id.if_text(), from(&ask)).await)
+    revoked(ask.context.accounts.revoke_by_hash(hash, fields.client_id.if_text(), from(&ask)).await)
 }
 
 /// The client's address and user agent.
 fn from(ask: &ApiRequest) -> Actor {
     let agent = agent(&ask.headers).map(str::to_owned);
-    Actor { address: Some(ask.call.client), agent, ..Actor::default() }
+    Actor { address: Some(ask.context.client), agent, ..Actor::default() }
 }
 
 /// 200 without a body, whether the token existed or not (RFC 7009).

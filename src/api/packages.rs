@@ -8,14 +8,14 @@ use axum::routing::get;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::accounts::shown_by;
+use super::accounts::find_user;
 use super::body::Fields;
 use super::error::ApiError;
 use super::fields::{FlagField, TextField};
 use super::reauthorize::PackageChange;
 use super::reply::Reply;
 use super::request::ApiRequest;
-use super::urls::places;
+use super::urls::urls;
 use super::views;
 use crate::auth::{AccessKind, Caller, Denied, Owner, OwnerLevel, User, WriteGrant};
 use crate::hex::name::PackageName;
@@ -44,19 +44,19 @@ pub(super) enum Intent {
 }
 
 /// Checks the caller's access. The grant is checked again immediately before the write.
-pub(super) async fn may(
+pub(super) async fn require_write(
     ask: &ApiRequest,
     local: &Arc<LocalRepository>,
     name: &PackageName,
     intent: Intent,
 ) -> Result<WriteGrant, ApiError> {
-    let grant = allowed(ask, local, name, intent).await?;
+    let grant = check_write(ask, local, name, intent).await?;
     let change = PackageChange { ask: ask.clone(), local: Arc::clone(local), name: name.clone(), intent };
     Ok(grant.confirmed_by(Arc::new(change)))
 }
 
 /// Checks the caller's access now. If the package does not exist, only publishing is possible.
-pub(super) async fn allowed(
+pub(super) async fn check_write(
     ask: &ApiRequest,
     local: &LocalRepository,
     name: &PackageName,
@@ -86,8 +86,12 @@ pub(super) async fn allowed(
 }
 
 /// Publishing through a virtual repository requires that the repository then shows the package.
-pub(super) fn check_taken(ask: &ApiRequest, local: &LocalRepository, name: &PackageName) -> Result<(), ApiError> {
-    match &ask.call.repository {
+pub(super) fn check_name_accepted(
+    ask: &ApiRequest,
+    local: &LocalRepository,
+    name: &PackageName,
+) -> Result<(), ApiError> {
+    match &ask.context.repository {
         Some(Repository::Virtual(composed)) if !composed.shows(local.key(), name) => {
             Err(ApiError::invalid("name", "is not among the names that this repository accepts"))
         }
@@ -109,13 +113,13 @@ async fn show(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiErr
         PackageContent::Local(package) => {
             let mut owners = Vec::new();
             for owner in package.owners.keys() {
-                owners.push(views::somebody(owner, places(&ask).account(owner).await));
+                owners.push(views::actor(owner, urls(&ask).account(owner).await));
             }
             Some(owners)
         }
         _ => None,
     };
-    let value = views::package(places(&ask), asked, view, owners).ok_or(ApiError::NotFound)?;
+    let value = views::package(urls(&ask), asked, view, owners).ok_or(ApiError::NotFound)?;
     Ok(Reply::ok(value).public(is_public))
 }
 
@@ -123,7 +127,7 @@ async fn audit_log(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, A
     let name = package_name(&name)?;
     let (asked, grant) = ask.readable()?;
     let (local, _) = asked.local_with(&grant, &name).await?.ok_or(ApiError::NotFound)?;
-    let keeper = may(&ask, &local, &name, Intent::Maintain).await.ok();
+    let keeper = require_write(&ask, &local, &name, Intent::Maintain).await.ok();
     let page = u32::try_from(ask.page()).unwrap_or(u32::MAX);
     let entries = asked.audit_log(&grant, &name, keeper.as_ref(), page, ask.reading()).await?;
     Ok(Reply::ok(entries.iter().map(views::audit).collect()))
@@ -139,7 +143,7 @@ async fn list(ask: ApiRequest) -> Result<Reply, ApiError> {
         page: ask.page(),
         per_page: ask.param("per_page").and_then(|number| number.parse().ok()),
     };
-    let is_scoped = ask.call.named || matches!(ask.call.repository, Some(Repository::Virtual(_)));
+    let is_scoped = ask.context.named || matches!(ask.context.repository, Some(Repository::Virtual(_)));
     let root = ask.readable();
     let place = match (&root, is_scoped) {
         (Ok((asked, grant)), true) => SearchIn::Repository(asked, grant),
@@ -152,19 +156,19 @@ async fn list(ask: ApiRequest) -> Result<Reply, ApiError> {
     let scope = root.as_ref().ok().map(|(asked, _)| *asked).filter(|_| is_scoped);
     for view in found.into_packages() {
         let home = view.home().clone();
-        values.extend(views::package(places(&ask), scope.unwrap_or(&home), view, None));
+        values.extend(views::package(urls(&ask), scope.unwrap_or(&home), view, None));
     }
     Ok(Reply::ok(Value::Array(values)).public(is_public))
 }
 
-async fn shown_owners(ask: &ApiRequest, name: &str) -> Result<OwnersView, ApiError> {
+async fn visible_owners(ask: &ApiRequest, name: &str) -> Result<OwnersView, ApiError> {
     let name = package_name(name)?;
     let (asked, grant) = ask.readable()?;
     asked.owners(&grant, &name, ask.reading()).await.map_err(|error| ask.not_shown(error))
 }
 
 async fn owners(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
-    let view = shown_owners(&ask, &name).await?;
+    let view = visible_owners(&ask, &name).await?;
     let mut values = Vec::new();
     match view.owners() {
         PackageOwners::Local(owners) => {
@@ -174,17 +178,17 @@ async fn owners(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiE
         }
         PackageOwners::Upstream(owners) => {
             let owners = owners.as_array().map(Vec::as_slice).unwrap_or_default();
-            values.extend(owners.iter().map(|owner| views::upstream_user(places(&ask), owner, None)));
+            values.extend(owners.iter().map(|owner| views::upstream_user(urls(&ask), owner, None)));
         }
     }
     Ok(Reply::ok(Value::Array(values)).public(view.is_public()))
 }
 
 async fn owner(ask: ApiRequest, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
-    let view = shown_owners(&ask, &name).await?;
+    let view = visible_owners(&ask, &name).await?;
     let value = match view.owners() {
         PackageOwners::Local(owners) => {
-            let username = shown_by(&ask, &username).await?.map_or(username, |user| user.name);
+            let username = find_user(&ask, &username).await?.map_or(username, |user| user.name);
             let level = owners.get(&username).ok_or(ApiError::NotFound)?;
             owner_view(&ask, &username, *level).await?
         }
@@ -194,7 +198,7 @@ async fn owner(ask: ApiRequest, Path((name, username)): Path<(String, String)>) 
                 ["username", "email"].iter().any(is)
             };
             let owner = owners.as_array().and_then(|owners| owners.iter().find(is_meant)).ok_or(ApiError::NotFound)?;
-            views::upstream_user(places(&ask), owner, None)
+            views::upstream_user(urls(&ask), owner, None)
         }
     };
     Ok(Reply::ok(value).public(view.is_public()))
@@ -202,9 +206,9 @@ async fn owner(ask: ApiRequest, Path((name, username)): Path<(String, String)>) 
 
 /// An owner stays an owner after the account was deleted. An owner can also be the organization.
 async fn owner_view(ask: &ApiRequest, username: &str, level: OwnerLevel) -> Result<Value, ApiError> {
-    let account = match ask.call.accounts.user(username).await? {
-        Some(user) => views::user(places(ask), &user, &[], None),
-        None => views::somebody(username, places(ask).account(username).await),
+    let account = match ask.context.accounts.user(username).await? {
+        Some(user) => views::user(urls(ask), &user, &[], None),
+        None => views::actor(username, urls(ask).account(username).await),
     };
     Ok(views::owner(account, username, level))
 }
@@ -222,14 +226,14 @@ impl Fields for OwnerFields {}
 async fn set_owner(ask: ApiRequest, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name)?;
-    let grant = may(&ask, local, &name, Intent::Own).await?;
+    let grant = require_write(&ask, local, &name, Intent::Own).await?;
     let fields: OwnerFields = ask.fields().await?;
     let level = match fields.level.get("level")? {
         None => OwnerLevel::Full,
         Some(word) => OwnerLevel::from_word(word).ok_or_else(|| ApiError::invalid("level", "is invalid"))?,
     };
     let transfer = fields.transfer.0;
-    match owner_to_be(&ask, local, &username).await? {
+    match find_new_owner(&ask, local, &username).await? {
         Some(user) => local.set_owner(&grant, &name, &user.name, level, transfer).await?,
         None if !transfer => {
             let message = "organization ownership can only be transferred, removing all existing owners";
@@ -245,8 +249,8 @@ async fn set_owner(ask: ApiRequest, Path((name, username)): Path<(String, String
 }
 
 /// The user to add as an owner, who must have read access. `None` means the organization of the repository.
-async fn owner_to_be(ask: &ApiRequest, local: &LocalRepository, username: &str) -> Result<Option<User>, ApiError> {
-    let accounts = &ask.call.accounts;
+async fn find_new_owner(ask: &ApiRequest, local: &LocalRepository, username: &str) -> Result<Option<User>, ApiError> {
+    let accounts = &ask.context.accounts;
     let own = local.identity().access.organization();
     if own == Some(username) && accounts.organization(username).await?.is_some() {
         return Ok(None);
@@ -277,9 +281,9 @@ async fn owner_to_be(ask: &ApiRequest, local: &LocalRepository, username: &str) 
 async fn remove_owner(ask: ApiRequest, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name)?;
-    let grant = may(&ask, local, &name, Intent::Own).await?;
+    let grant = require_write(&ask, local, &name, Intent::Own).await?;
     // An email address means its user; a name may belong to a deleted account.
-    let user = ask.call.accounts.user(&username).await?.map_or(username, |user| user.name);
+    let user = ask.context.accounts.user(&username).await?.map_or(username, |user| user.name);
     local.remove_owner(&grant, &name, &user).await?;
     Ok(Reply::done())
 }

@@ -5,7 +5,7 @@ use axum::extract::Path;
 use axum::routing::{delete, get, post};
 use serde::Deserialize;
 
-use super::admin::carried_out;
+use super::admin::command_reply;
 use super::body::Fields;
 use super::error::ApiError;
 use super::reply::Reply;
@@ -23,7 +23,7 @@ pub(super) fn routes() -> Router {
 }
 
 /// The repository, if the caller may change its pins and waivers. Called before the body is read.
-fn allowed(ask: &ApiRequest) -> Result<&RepoName, ApiError> {
+fn require_policy_write(ask: &ApiRequest) -> Result<&RepoName, ApiError> {
     let principal = ask.principal()?;
     let (repository, _) = ask.addressed()?;
     principal.may_write_policies()?;
@@ -53,33 +53,33 @@ struct WaiverFields {
 
 impl Fields for WaiverFields {}
 
-async fn carry_out(ask: &ApiRequest, command: PolicyCommand) -> Result<Reply, ApiError> {
-    let operations = ask.call.operations.upgrade().ok_or(ApiError::Internal)?;
-    carried_out(operations.administer(command.into(), ask.principal()?.by()).await)
+async fn run_command(ask: &ApiRequest, command: PolicyCommand) -> Result<Reply, ApiError> {
+    let operations = ask.context.operations.upgrade().ok_or(ApiError::Internal)?;
+    command_reply(operations.administer(command.into(), ask.principal()?.by()).await)
 }
 
 async fn pin(ask: ApiRequest) -> Result<Reply, ApiError> {
-    allowed(&ask)?;
+    require_policy_write(&ask)?;
     let PinFields { releases, until, reason } = ask.fields().await?;
-    let ask = ask.again().await?;
-    let repository = allowed(&ask)?.to_string();
-    carry_out(&ask, PolicyCommand::Pin { repository, releases, until, reason }).await
+    let ask = ask.reauthenticated().await?;
+    let repository = require_policy_write(&ask)?.to_string();
+    run_command(&ask, PolicyCommand::Pin { repository, releases, until, reason }).await
 }
 
 async fn waive(ask: ApiRequest) -> Result<Reply, ApiError> {
-    allowed(&ask)?;
+    require_policy_write(&ask)?;
     let WaiverFields { package, requirement, until, reason } = ask.fields().await?;
-    let ask = ask.again().await?;
-    let repository = allowed(&ask)?.to_string();
-    carry_out(&ask, PolicyCommand::Waive { repository, package, requirement, until, reason }).await
+    let ask = ask.reauthenticated().await?;
+    let repository = require_policy_write(&ask)?.to_string();
+    run_command(&ask, PolicyCommand::Waive { repository, package, requirement, until, reason }).await
 }
 
 async fn waivers(ask: ApiRequest) -> Result<Reply, ApiError> {
-    let repository = allowed(&ask)?.to_string();
-    carry_out(&ask, PolicyCommand::Waivers { repository }).await
+    let repository = require_policy_write(&ask)?.to_string();
+    run_command(&ask, PolicyCommand::Waivers { repository }).await
 }
 
 async fn withdraw(ask: ApiRequest, Path(number): Path<i64>) -> Result<Reply, ApiError> {
-    let repository = allowed(&ask)?.to_string();
-    carry_out(&ask, PolicyCommand::Withdraw { repository, number }).await
+    let repository = require_policy_write(&ask)?.to_string();
+    run_command(&ask, PolicyCommand::Withdraw { repository, number }).await
 }

@@ -14,36 +14,40 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderValue};
 
 use super::error::ApiError;
-use super::packages::{Intent, allowed, check_taken};
+use super::packages::{Intent, check_name_accepted, check_write};
 use super::request::{ApiRequest, agent};
 use crate::auth::{Caller, ConfirmGrant, CredentialUse, Denied, GrantWithdrawn, PresentedCredential, Principal};
 use crate::hex::name::PackageName;
 use crate::repository::local::LocalRepository;
 
 /// The credential in the headers of a request.
-pub(super) fn presented<'a>(headers: &'a HeaderMap, client: IpAddr, otp: Option<&'a str>) -> PresentedCredential<'a> {
+pub(super) fn presented_credential<'a>(
+    headers: &'a HeaderMap,
+    client: IpAddr,
+    otp: Option<&'a str>,
+) -> PresentedCredential<'a> {
     let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     PresentedCredential { authorization, otp, address: client, agent: agent(headers) }
 }
 
 impl ApiRequest {
     /// The same request with the current configuration; the caller stays the same.
-    pub(super) fn by_now(&self) -> Self {
-        let (catalog, accounts) = self.call.present.configuration();
+    pub(super) fn with_current_configuration(&self) -> Self {
+        let (catalog, accounts) = self.context.current.configuration();
         let mut now = self.clone();
-        let before = self.call.repository.as_ref();
-        now.call.repository = before.and_then(|repository| catalog.get(repository.key().as_str()).cloned());
-        (now.call.catalog, now.call.accounts) = (catalog, accounts);
+        let before = self.context.repository.as_ref();
+        now.context.repository = before.and_then(|repository| catalog.get(repository.key().as_str()).cloned());
+        (now.context.catalog, now.context.accounts) = (catalog, accounts);
         now
     }
 
     /// The same request after its credential was checked again. A second factor stays accepted: its code expires while
     /// a long body is received.
-    pub(super) async fn again(&self) -> Result<Self, ApiError> {
+    pub(super) async fn reauthenticated(&self) -> Result<Self, ApiError> {
         let before = self.principal()?;
-        let mut again = self.by_now();
-        let presented = presented(&self.headers, self.call.client, None);
-        let caller = again.call.accounts.authenticate(presented, CredentialUse::Api).await?;
+        let mut again = self.with_current_configuration();
+        let presented = presented_credential(&self.headers, self.context.client, None);
+        let caller = again.context.accounts.authenticate(presented, CredentialUse::Api).await?;
         let now = caller.principal().ok_or(ApiError::Denied(Denied::NeedsCredential))?;
         let principal = Principal { second_factor: before.second_factor, ..Principal::clone(now) };
         again.caller = Caller::Known(Arc::new(principal));
@@ -53,7 +57,7 @@ impl ApiRequest {
 
 /// The error for a caller whose permission ended during the request: "forbidden" instead of "not found", because the
 /// caller already knew that the resource exists.
-pub(super) fn ended(error: ApiError) -> ApiError {
+pub(super) fn permission_ended(error: ApiError) -> ApiError {
     match error {
         ApiError::Denied(Denied::Hidden) | ApiError::NotFound => ApiError::Denied(Denied::Forbidden),
         other => other,
@@ -61,8 +65,8 @@ pub(super) fn ended(error: ApiError) -> ApiError {
 }
 
 /// The same for a change of a package. A package that was deleted in the meantime is still "not found".
-pub(super) fn gone_or_ended(error: ApiError) -> ApiError {
-    if error == ApiError::NotFound { error } else { ended(error) }
+pub(super) fn gone_or_permission_ended(error: ApiError) -> ApiError {
+    if error == ApiError::NotFound { error } else { permission_ended(error) }
 }
 
 /// A change of a package, with everything that is needed to check it again.
@@ -77,7 +81,7 @@ impl ConfirmGrant for PackageChange {
     fn confirm(&self) -> BoxFuture<'_, Result<(), GrantWithdrawn>> {
         Box::pin(async move {
             let found = async {
-                let again = self.ask.again().await?;
+                let again = self.ask.reauthenticated().await?;
                 let local = again.writable()?;
                 // The configuration changed since the first check.
                 if !Arc::ptr_eq(local, &self.local) {
@@ -86,11 +90,11 @@ impl ConfirmGrant for PackageChange {
                     ));
                 }
                 if self.intent == Intent::Publish {
-                    check_taken(&again, local, &self.name)?;
+                    check_name_accepted(&again, local, &self.name)?;
                 }
-                allowed(&again, local, &self.name, self.intent).await
+                check_write(&again, local, &self.name, self.intent).await
             };
-            found.await.map(drop).map_err(|error| Arc::new(gone_or_ended(error)) as GrantWithdrawn)
+            found.await.map(drop).map_err(|error| Arc::new(gone_or_permission_ended(error)) as GrantWithdrawn)
         })
     }
 }

@@ -13,11 +13,11 @@ use serde_json::Value;
 use super::body::Fields;
 use super::error::ApiError;
 use super::fields::{FlagField, TextField};
-use super::packages::{Intent, check_taken, may, package_name};
-use super::reauthorize::gone_or_ended;
+use super::packages::{Intent, check_name_accepted, package_name, require_write};
+use super::reauthorize::gone_or_permission_ended;
 use super::reply::Reply;
 use super::request::ApiRequest;
-use super::urls::{RepositoryUrls, places};
+use super::urls::{RepositoryUrls, urls};
 use super::views;
 use crate::auth::{Denied, Permission, WriteGrant};
 use crate::hex::limits;
@@ -66,8 +66,8 @@ async fn receive(ask: &ApiRequest, local: &LocalRepository) -> Result<Received, 
 async fn publish(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name).map_err(|_| ApiError::invalid("name", "has invalid format"))?;
-    may(&ask, local, &name, Intent::Publish).await?;
-    check_taken(&ask, local, &name)?;
+    require_write(&ask, local, &name, Intent::Publish).await?;
+    check_name_accepted(&ask, local, &name)?;
     let received = receive(&ask, local).await?;
     finish(&ask, received, Some((&name, None))).await
 }
@@ -76,8 +76,8 @@ async fn put_tarball(ask: ApiRequest, Path((name, text)): Path<(String, String)>
     let local = ask.writable()?;
     let name = package_name(&name)?;
     let version = version(&text)?;
-    may(&ask, local, &name, Intent::Publish).await?;
-    check_taken(&ask, local, &name)?;
+    require_write(&ask, local, &name, Intent::Publish).await?;
+    check_name_accepted(&ask, local, &name)?;
     let received = receive(&ask, local).await?;
     finish(&ask, received, Some((&name, Some(&version)))).await
 }
@@ -100,19 +100,20 @@ async fn finish(
     received: Received,
     expected: Option<(&PackageName, Option<&ReleaseVersion>)>,
 ) -> Result<Reply, ApiError> {
-    let ask = &ask.by_now();
-    let local = ask.writable().map_err(gone_or_ended)?;
+    let ask = &ask.with_current_configuration();
+    let local = ask.writable().map_err(gone_or_permission_ended)?;
     let grant = match expected {
-        Some((name, _)) => may(ask, local, name, Intent::Publish).await.map_err(gone_or_ended)?,
+        Some((name, _)) => require_write(ask, local, name, Intent::Publish).await.map_err(gone_or_permission_ended)?,
         None => {
             let name = local.upload_name(&received).await?;
-            let grant = may(ask, local, &name, Intent::Publish).await?;
-            check_taken(ask, local, &name)?;
+            let grant = require_write(ask, local, &name, Intent::Publish).await?;
+            check_name_accepted(ask, local, &name)?;
             grant
         }
     };
     let readable = ask.everything_readable();
-    let how = PublishOptions { replace: replace(ask), expected, view: ask.view(), readable: Some(&readable) };
+    let how =
+        PublishOptions { replace: replace(ask), expected, view: ask.virtual_repository(), readable: Some(&readable) };
     let published = local.publish(&grant, received, how).await?;
     let (asked, grant) = ask.readable()?;
     let view = asked.describe_published(&grant, &published).await?;
@@ -128,15 +129,15 @@ async fn release_value(ask: &ApiRequest, asked: &Repository, view: &ReleaseView)
         _ => None,
     };
     let publisher = match publisher {
-        Some(user) => Some(views::somebody(user, places(ask).account(user).await)),
+        Some(user) => Some(views::actor(user, urls(ask).account(user).await)),
         None => None,
     };
-    views::release(places(ask), asked, view, publisher).ok_or(ApiError::NotFound)
+    views::release(urls(ask), asked, view, publisher).ok_or(ApiError::NotFound)
 }
 
 /// The URLs of a local repository's packages.
 fn shop(ask: &ApiRequest, local: &Arc<LocalRepository>) -> Result<RepositoryUrls, ApiError> {
-    places(ask).of(&Repository::Local(Arc::clone(local))).ok_or(ApiError::NotFound)
+    urls(ask).of(&Repository::Local(Arc::clone(local))).ok_or(ApiError::NotFound)
 }
 
 /// A release as the caller may see it.
@@ -160,7 +161,7 @@ async fn maintain<'a>(
 ) -> Result<(&'a Arc<LocalRepository>, WriteGrant, PackageName, ReleaseVersion), ApiError> {
     let local = ask.writable()?;
     let (name, version) = (package_name(name)?, version(text).map_err(|_| ApiError::NotFound)?);
-    let grant = may(ask, local, &name, Intent::Maintain).await?;
+    let grant = require_write(ask, local, &name, Intent::Maintain).await?;
     Ok((local, grant, name, version))
 }
 
@@ -176,7 +177,7 @@ async fn docs(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -> Re
     if !view.may_have_docs() {
         return Err(ApiError::NotFound);
     }
-    let shop = places(&ask).of(view.home()).ok_or(ApiError::NotFound)?;
+    let shop = urls(&ask).of(view.home()).ok_or(ApiError::NotFound)?;
     // A key with only API permissions cannot download files.
     let location = shop.docs(name.as_str(), version.as_str()).ok_or(Denied::Scope)?;
     Ok(Reply { status: StatusCode::FOUND, location: Some(location), ..Reply::done() })
@@ -185,8 +186,8 @@ async fn docs(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -> Re
 async fn put_docs(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let (local, ..) = maintain(&ask, &name, &text).await?;
     let received = receive(&ask, local).await?;
-    let ask = ask.by_now();
-    let (local, grant, name, version) = maintain(&ask, &name, &text).await.map_err(gone_or_ended)?;
+    let ask = ask.with_current_configuration();
+    let (local, grant, name, version) = maintain(&ask, &name, &text).await.map_err(gone_or_permission_ended)?;
     local.put_docs(&grant, &name, &version, received).await?;
     let shop = shop(&ask, local)?;
     // A key with only API permissions cannot download files, so the answer links to the release instead.
@@ -229,7 +230,7 @@ async fn unretire(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -
 async fn retire_all(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name)?;
-    let grant = may(&ask, local, &name, Intent::Maintain).await?;
+    let grant = require_write(&ask, local, &name, Intent::Maintain).await?;
     let fields: RetirementFields = ask.fields().await?;
     let (reason, message) = (fields.reason.get("reason")?, fields.message.get("message")?);
     local.retire_all(&grant, &name, reason, message, fields.replace.0).await?;

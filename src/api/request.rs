@@ -35,7 +35,7 @@ pub(super) fn agent(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether the API of a repository shows its packages at its own path.
-fn tells(repository: &Repository) -> bool {
+fn shows_packages(repository: &Repository) -> bool {
     repository.identity().direct || matches!(repository, Repository::Local(_))
 }
 
@@ -69,7 +69,7 @@ pub struct ApiContext {
     /// Whether the client is the local machine, which has no rate limit.
     pub is_this_machine: bool,
     /// Returns the current configuration, which may be newer than the one of the request.
-    pub present: Arc<dyn CurrentConfiguration>,
+    pub current: Arc<dyn CurrentConfiguration>,
     /// Scheme and authority of this server as clients use them, without a trailing slash.
     pub public_url: Arc<str>,
     /// The time limit of an answer.
@@ -97,7 +97,7 @@ pub(super) fn has_too_many_parameters(query: &str) -> bool {
 /// An authenticated request. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct ApiRequest {
-    pub(super) call: ApiContext,
+    pub(super) context: ApiContext,
     pub(super) caller: Caller,
     pub(super) headers: Arc<HeaderMap>,
     pub(super) query: Arc<HashMap<String, String>>,
@@ -107,7 +107,7 @@ pub(super) struct ApiRequest {
 impl ApiRequest {
     pub(super) fn new(call: ApiContext, caller: Caller, parts: &Parts, body: Body) -> Self {
         Self {
-            call,
+            context: call,
             caller,
             headers: Arc::new(parts.headers.clone()),
             query: Arc::new(parameters(parts.uri.query().unwrap_or_default())),
@@ -122,7 +122,7 @@ impl ApiRequest {
 
     /// The repository in the path, if the caller may know about it.
     pub(super) fn addressed(&self) -> Result<(&Repository, ReadGrant), ApiError> {
-        let repository = self.call.repository.as_ref().ok_or(ApiError::NotFound)?;
+        let repository = self.context.repository.as_ref().ok_or(ApiError::NotFound)?;
         let grant = repository.access().read_api(&self.caller)?;
         Ok((repository, grant))
     }
@@ -134,7 +134,7 @@ impl ApiRequest {
     /// packages that are held by policy are left out later.
     pub(super) fn readable(&self) -> Result<(&Repository, ReadGrant), ApiError> {
         let (repository, grant) = self.addressed()?;
-        if !tells(repository) {
+        if !shows_packages(repository) {
             return Err(ApiError::NotFound);
         }
         Ok((repository, grant))
@@ -142,8 +142,9 @@ impl ApiRequest {
 
     /// The catalog and the time limit for reading.
     pub(super) fn reading(&self) -> Reading<'_> {
-        let context = RequestContext { deadline: Instant::now() + self.call.deadline, client: Some(self.call.client) };
-        Reading { catalog: &self.call.catalog, context }
+        let context =
+            RequestContext { deadline: Instant::now() + self.context.deadline, client: Some(self.context.client) };
+        Reading { catalog: &self.context.catalog, context }
     }
 
     /// The error for a resource that is not shown. An anonymous caller is asked for a credential if the resource
@@ -163,16 +164,16 @@ impl ApiRequest {
         match repository {
             Repository::Local(local) => Ok(local),
             Repository::Virtual(composed) => {
-                composed.deploy_to().ok_or_else(|| self.takes_none("is virtual and has no `deploy_to`"))
+                composed.deploy_to().ok_or_else(|| self.cannot_publish("is virtual and has no `deploy_to`"))
             }
-            Repository::Remote(_) => Err(self.takes_none("mirrors an upstream")),
+            Repository::Remote(_) => Err(self.cannot_publish("mirrors an upstream")),
         }
     }
 
     /// The error for a repository that cannot be published to. It lists the local repositories that the caller may
     /// read.
-    fn takes_none(&self, why: &str) -> ApiError {
-        let readable = self.call.catalog.readable(&self.caller);
+    fn cannot_publish(&self, why: &str) -> ApiError {
+        let readable = self.context.catalog.readable(&self.caller);
         let locals = readable.filter_map(|(repository, _)| repository.as_local().map(|local| local.key().to_string()));
         let mut locals: Vec<String> = locals.collect();
         locals.sort_unstable();
@@ -187,8 +188,8 @@ impl ApiRequest {
     }
 
     /// The virtual repository through which a release is published.
-    pub(super) fn view(&self) -> Option<&RepoName> {
-        match self.call.repository.as_ref()? {
+    pub(super) fn virtual_repository(&self) -> Option<&RepoName> {
+        match self.context.repository.as_ref()? {
             Repository::Virtual(composed) => Some(composed.key()),
             Repository::Local(_) | Repository::Remote(_) => None,
         }
@@ -196,7 +197,7 @@ impl ApiRequest {
 
     /// Everything that the caller may read, in all repositories.
     pub(super) fn everything_readable(&self) -> Readable {
-        let grants = self.call.catalog.readable(&self.caller).map(|(_, grant)| grant);
+        let grants = self.context.catalog.readable(&self.caller).map(|(_, grant)| grant);
         Readable::of(&grants.collect::<Vec<_>>())
     }
 
@@ -228,7 +229,7 @@ impl ApiRequest {
     /// The body of an upload as a stream. The first poll sends `100 Continue` to a client that waits for it, so this is
     /// called only after the permission check.
     pub(super) fn upload(&self) -> impl futures_util::Stream<Item = Result<Bytes, BodyLoss>> + Unpin + use<> {
-        BodyRate { whole: self.call.upload_time, ..BodyRate::SMALL }
+        BodyRate { whole: self.context.upload_time, ..BodyRate::SMALL }
             .hold(self.body.lock().take().unwrap_or_default().into_data_stream())
     }
 

@@ -41,27 +41,27 @@ pub(super) struct RepositoryUrls {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DependencySource<'a> {
     /// Without a repository: clients use this repository by default.
-    Usual,
+    Default,
     /// With `organization: KEY`, as an organization of the repository at the root.
     Organization(&'a str),
     /// With `repo: NAME`, as a repository added under this name.
     Repository(&'a str),
 }
 
-pub(super) fn places(ask: &ApiRequest) -> Urls<'_> {
+pub(super) fn urls(ask: &ApiRequest) -> Urls<'_> {
     Urls { ask }
 }
 
 impl<'a> Urls<'a> {
     /// A URL of the API, below the base of the request.
     pub(super) fn api(self, path: &str) -> String {
-        let base = &self.ask.call.base;
+        let base = &self.ask.context.base;
         format!("{}{}/{path}", base.server, base.api)
     }
 
     /// The URL of an HTML page. Pages are the same on all hosts. `path` begins with a slash.
     pub(super) fn page(self, path: &str) -> String {
-        format!("{}{path}", self.ask.call.base.server)
+        format!("{}{path}", self.ask.context.base.server)
     }
 
     /// The URL of a user, whether the user exists or not.
@@ -71,7 +71,7 @@ impl<'a> Urls<'a> {
 
     /// The URL of a user or an organization, if the caller may see the account.
     pub(super) async fn account(self, name: &str) -> Option<String> {
-        if accounts::seen(self.ask, name).await.is_ok_and(|seen| seen.is_some()) {
+        if accounts::visible_user(self.ask, name).await.is_ok_and(|seen| seen.is_some()) {
             return Some(self.user(name));
         }
         let seen = accounts::organization(self.ask, name, Role::Read).await;
@@ -93,7 +93,7 @@ impl<'a> Urls<'a> {
 
     /// The URLs of a repository's files and API on this server, whatever the path of the request.
     fn at(self, shown: &Repository) -> (String, String) {
-        let (BaseUrl { server, root, .. }, public) = (&self.ask.call.base, &self.ask.call.public_url);
+        let (BaseUrl { server, root, .. }, public) = (&self.ask.context.base, &self.ask.context.public_url);
         let by_host = server != public;
         if by_host && shown.is(root) {
             return (server.to_string(), format!("{server}/api"));
@@ -106,8 +106,8 @@ impl<'a> Urls<'a> {
     /// The URLs of the packages of `owner`, which is not virtual: below the requested repository, if that contains it;
     /// else below its own path, or below a virtual repository that contains it.
     pub(super) fn of(self, owner: &Repository) -> Option<RepositoryUrls> {
-        let BaseUrl { server, files, api, .. } = &self.ask.call.base;
-        match self.ask.call.repository.as_ref().filter(|asked| has(asked, owner)) {
+        let BaseUrl { server, files, api, .. } = &self.ask.context.base;
+        match self.ask.context.repository.as_ref().filter(|asked| has(asked, owner)) {
             Some(asked) => {
                 let files = match (asked.identity().direct, files) {
                     (true, Some(files)) => self.files(asked, owner, format!("{server}{files}")),
@@ -128,7 +128,7 @@ impl<'a> Urls<'a> {
     /// The URL of a repository, if it has a path of its own.
     pub(super) fn repository(self, repository: &Repository) -> Option<String> {
         let direct = repository.identity().direct;
-        direct.then(|| format!("{}/api/repos/{}", self.ask.call.base.server, repository.key()))
+        direct.then(|| format!("{}/api/repos/{}", self.ask.context.base.server, repository.key()))
     }
 
     /// The URL of the files of `shown`, with access to the files of `owner` there.
@@ -140,13 +140,13 @@ impl<'a> Urls<'a> {
     /// The virtual repository through which the packages of a repository without a path of its own are available.
     fn view(self, of: &Repository) -> Option<&'a Repository> {
         let may_read = |one: &&Repository| one.access().read_api(&self.ask.caller).is_ok();
-        let views = self.ask.call.catalog.iter().filter(|one| one.identity().direct && has(one, of));
+        let views = self.ask.context.catalog.iter().filter(|one| one.identity().direct && has(one, of));
         views.filter(may_read).min_by(|one, other| one.key().cmp(other.key()))
     }
 
     /// How a project's dependency refers to the repository `shown`.
     pub(super) fn source(self, shown: &'a Repository) -> DependencySource<'a> {
-        let root = &self.ask.call.base.root;
+        let root = &self.ask.context.base.root;
         let (key, name) = (shown.key().as_str(), shown.name().as_str());
         // Clients verify an organization with the public key of the root repository, and expect the organization's
         // name.
@@ -158,7 +158,7 @@ impl<'a> Urls<'a> {
             }
         };
         match name {
-            "hexpm" => DependencySource::Usual,
+            "hexpm" => DependencySource::Default,
             _ if root.name().as_str() == "hexpm" && key == name && shown.identity().direct && verifies => {
                 DependencySource::Organization(key)
             }

@@ -53,7 +53,7 @@ pub(super) fn accounts(
 
 /// Logs a warning for each user whose name the configuration uses for an organization or a local repository. Such an
 /// organization cannot be created, so nobody can get access to the repository as its member.
-pub(super) async fn tell_taken_names(accounts: &Accounts, repositories: &[Repository]) {
+pub(super) async fn warn_about_name_conflicts(accounts: &Accounts, repositories: &[Repository]) {
     let names: BTreeSet<&str> = repositories.iter().flat_map(Repository::account_names).collect();
     for name in names {
         match accounts.user(name).await {

@@ -48,7 +48,7 @@ pub(super) fn changes(before: &Configured, after: &Configured) -> Vec<String> {
 }
 
 /// For each policy whose mode is now `enforce`, logs the numbers of its evaluation before the reload.
-pub(super) fn tell_enforced(before: &Configured, after: &Configured) {
+pub(super) fn log_enforced(before: &Configured, after: &Configured) {
     for built in &after.built {
         let Some(enforcer) = built.repository.enforcer().filter(|one| one.is_enforced()) else { continue };
         let key = built.repository.key();

@@ -135,9 +135,9 @@ impl Core {
             on_reload: parking_lot::Mutex::default(),
             me: Weak::clone(me),
         });
-        accounts::tell_taken_names(&core.accounts(), &core.repositories()).await;
+        accounts::warn_about_name_conflicts(&core.accounts(), &core.repositories()).await;
         // Done before files are counted, because eviction starts only after that.
-        if let Err(error) = core.operator.keep_pinned().await {
+        if let Err(error) = core.operator.protect_pinned().await {
             let failure = error.sentence();
             tracing::error!(%failure, "cannot read the pins: pinned files may be evicted");
         }
@@ -148,7 +148,7 @@ impl Core {
     pub fn live(&self, bound: SocketAddr) -> Result<LiveState, StartError> {
         self.listens.get_or_init(|| bound);
         let configured = self.configured.load();
-        self.operator.set_up(configured.setup(self.public_url()));
+        self.operator.replace_setup(configured.setup(self.public_url()));
         self.live_by(&configured)
     }
 
@@ -202,7 +202,7 @@ impl Core {
     }
 
     /// Prefetches the dependencies of requested releases, until `tasks` stop.
-    pub(super) async fn keep_warm(self: Arc<Self>, tasks: Tasks) {
+    pub(super) async fn prefetch_requested_dependencies(self: Arc<Self>, tasks: Tasks) {
         let Some(heard) = self.heard.lock().take() else { return };
         let asked = self.asked.clone();
         drop(self);

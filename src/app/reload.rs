@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::accounts;
 use super::build::BuildContext;
-use super::changes::{changes, tell_enforced};
+use super::changes::{changes, log_enforced};
 use super::configured::{configure, fetch_log};
 use super::core::{Core, level};
 use super::error::StartError;
@@ -91,11 +91,11 @@ impl Core {
         }
         self.fetch_log.set(fetch_log(&after.settings.fetch_log));
         let changes = changes(&before, &after);
-        tell_enforced(&before, &after);
+        log_enforced(&before, &after);
         after.introduce(&self.directory);
-        self.operator.set_up(after.setup(self.public_url_by(&after.settings)));
+        self.operator.replace_setup(after.setup(self.public_url_by(&after.settings)));
         self.configured.store(Arc::new(after));
-        accounts::tell_taken_names(&self.accounts(), &self.repositories()).await;
+        accounts::warn_about_name_conflicts(&self.accounts(), &self.repositories()).await;
         Ok(changes)
     }
 }

@@ -121,10 +121,10 @@ impl App {
         public.spawn(listener.run(public.clone()));
         let app = Self { core, addresses, ready, public, private };
         app.count_files();
-        app.look_after_state();
+        app.save_state_periodically();
         app.keep_mirrors();
         app.private.spawn(Arc::clone(&app.core).keep_evaluated(app.private.clone()));
-        app.private.spawn(Arc::clone(&app.core).keep_warm(app.private.clone()));
+        app.private.spawn(Arc::clone(&app.core).prefetch_requested_dependencies(app.private.clone()));
         app.private.spawn(Arc::clone(&app.core).keep_advisories(app.private.clone()));
         app.publish_addresses();
         app.ready.store(true, Ordering::Release);
@@ -162,7 +162,7 @@ impl App {
     }
 
     /// Saves the last use of keys and the fetch log, and removes expired entries.
-    fn look_after_state(&self) {
+    fn save_state_periodically(&self) {
         // A weak reference, so that a slow write does not keep the store open at a stop.
         let (core, tasks) = (Arc::downgrade(&self.core), self.private.clone());
         self.private.spawn(async move {
@@ -195,7 +195,7 @@ impl App {
     /// Runs the mirrors of the configuration by their schedules.
     fn keep_mirrors(&self) {
         let (operator, tasks) = (self.core.operator.clone(), self.private.clone());
-        self.private.spawn(async move { operator.keep_mirrors(tasks).await });
+        self.private.spawn(async move { operator.run_scheduled_mirrors(tasks).await });
     }
 
     /// Counts the cached files in the background, because this can take long for a large store.

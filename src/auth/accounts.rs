@@ -213,7 +213,7 @@ impl Accounts {
     }
 
     /// Clears the cache of results. Every change of an account calls this after its write.
-    pub(super) fn changed(&self) {
+    pub(super) fn clear_cache(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 

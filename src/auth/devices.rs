@@ -7,7 +7,7 @@ use super::accounts::Accounts;
 use super::oauth::{INTERVAL, MIX, OAuthError, client};
 use super::permission::{Permission, Permissions};
 use super::principal::{Principal, Proof, SecondFactor};
-use super::program_name::said;
+use super::program_name::display_name;
 use super::secret::{MacPurpose, NoRandom, random, random_text};
 use super::throttle::{Bucket, ThrottleDecision};
 use crate::clock::Timestamp;
@@ -120,7 +120,7 @@ impl Accounts {
             user_code: user_code()?,
             client: client.to_owned(),
             scopes: permissions.scope(),
-            name: name.map(said),
+            name: name.map(display_name),
             address: Some(address),
             status: DeviceStatus::Pending,
             created_at: now,

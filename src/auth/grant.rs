@@ -83,7 +83,7 @@ pub trait ConfirmGrant: Send + Sync {
 
 /// The way to confirm a grant.
 #[derive(Clone)]
-pub(super) enum Standing {
+pub(super) enum Confirmation {
     /// None yet: the grant allows no write.
     Unconfirmed,
     /// A command of an administrator, which runs immediately.
@@ -92,7 +92,7 @@ pub(super) enum Standing {
     By(Arc<dyn ConfirmGrant>),
 }
 
-impl fmt::Debug for Standing {
+impl fmt::Debug for Confirmation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unconfirmed => "Unconfirmed",
@@ -112,26 +112,26 @@ pub struct WriteGrant {
     pub(super) user: Option<String>,
     pub(super) administrator: bool,
     pub(super) by: Actor,
-    pub(super) standing: Standing,
+    pub(super) standing: Confirmation,
 }
 
 impl WriteGrant {
     /// Access to everything in a repository, for a command of an administrator who was just authenticated.
     pub fn administrator(repository: RepoName, by: Actor) -> Self {
-        Self { repository, package: None, user: None, administrator: true, by, standing: Standing::Order }
+        Self { repository, package: None, user: None, administrator: true, by, standing: Confirmation::Order }
     }
 
     /// The same access, to be confirmed by `confirm`.
     pub fn confirmed_by(self, confirm: Arc<dyn ConfirmGrant>) -> Self {
-        Self { standing: Standing::By(confirm), ..self }
+        Self { standing: Confirmation::By(confirm), ..self }
     }
 
     /// Checks the access again; called immediately before a write.
     pub async fn confirm(&self) -> Result<(), GrantWithdrawn> {
         match &self.standing {
-            Standing::Unconfirmed => Err(Arc::new(Denied::Forbidden)),
-            Standing::Order => Ok(()),
-            Standing::By(confirm) => confirm.confirm().await,
+            Confirmation::Unconfirmed => Err(Arc::new(Denied::Forbidden)),
+            Confirmation::Order => Ok(()),
+            Confirmation::By(confirm) => confirm.confirm().await,
         }
     }
 

@@ -145,7 +145,7 @@ impl Accounts {
         if new.full_name.as_deref().is_some_and(|text| !is_label(text)) {
             found.push(&["full_name"], "is invalid");
         }
-        found.unless(())?;
+        found.into_result(())?;
         let hash = match &new.password {
             Some(password) => Some(self.passwords.hash(password.expose()).await?),
             None => None,
@@ -159,7 +159,7 @@ impl Accounts {
             signs_up,
         };
         let user = self.state.create_user(self.clock.now(), &row, by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(user)
     }
 
@@ -186,9 +186,9 @@ impl Accounts {
         if user.full_name.as_deref().is_some_and(|text| !is_label(text)) {
             found.push(&["full_name"], "is invalid");
         }
-        found.unless(())?;
+        found.into_result(())?;
         self.state.update_user(self.clock.now(), &user, by).await?;
-        self.changed();
+        self.clear_cache();
         self.known_user(name).await
     }
 
@@ -203,7 +203,7 @@ impl Accounts {
             None => None,
         };
         self.state.set_password(self.clock.now(), &user, hash.as_ref(), by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl Accounts {
     async fn set_active(&self, name: &str, active: bool, by: &Actor) -> Result<(), ManageError> {
         let user = self.known_user(name).await?;
         self.state.set_active(self.clock.now(), &user, active, by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(())
     }
 
@@ -250,10 +250,10 @@ impl Accounts {
         if new.permissions.is_empty() || new.permissions.is_everything() {
             found.push(&["permissions"], "can't be blank");
         }
-        found.unless(())?;
+        found.into_result(())?;
         let is_wider = |principal: &Principal| {
             new.permissions.policy_write() && !principal.is_administrator()
-                || !principal.permissions.may_mint(&new.permissions.without_policy_write())
+                || !principal.permissions.may_create_key_with(&new.permissions.without_policy_write())
         };
         if minted_by.is_some_and(is_wider) {
             return Err(ManageError::WiderThanOwn);
@@ -284,7 +284,7 @@ impl Accounts {
     pub async fn revoke_key(&self, owner: Owner, name: &str, by: &Actor) -> Result<Revoked, ManageError> {
         let subject = self.subject(owner).await?;
         let revoked = self.state.revoke_keys(self.clock.now(), (owner, &subject), Some(name), by).await?;
-        self.changed();
+        self.clear_cache();
         if revoked.keys.is_empty() { Err(AccountError::UnknownKey.into()) } else { Ok(revoked) }
     }
 
@@ -292,7 +292,7 @@ impl Accounts {
     pub async fn revoke_all_keys(&self, owner: Owner, by: &Actor) -> Result<Revoked, ManageError> {
         let subject = self.subject(owner).await?;
         let revoked = self.state.revoke_keys(self.clock.now(), (owner, &subject), None, by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(revoked)
     }
 

@@ -36,7 +36,7 @@ impl Accounts {
             None => None,
         };
         let organization = self.state.create_organization(self.clock.now(), name, first.as_ref(), by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(organization)
     }
 
@@ -65,7 +65,7 @@ impl Accounts {
     pub async fn add_member(&self, organization: &str, user: &str, role: Role, by: &Actor) -> Result<(), ManageError> {
         let (organization, user) = (self.known_organization(organization).await?, self.known_user(user).await?);
         self.state.add_member(self.clock.now(), &organization, &user, role, by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl Accounts {
     pub async fn set_role(&self, organization: &str, user: &str, role: Role, by: &Actor) -> Result<(), ManageError> {
         let (organization, user) = (self.known_organization(organization).await?, self.known_user(user).await?);
         self.state.set_role(self.clock.now(), &organization, &user, role, by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(())
     }
 
@@ -81,7 +81,7 @@ impl Accounts {
     pub async fn remove_member(&self, organization: &str, user: &str, by: &Actor) -> Result<(), ManageError> {
         let (organization, user) = (self.known_organization(organization).await?, self.known_user(user).await?);
         self.state.remove_member(self.clock.now(), &organization, &user, by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(())
     }
 
@@ -101,7 +101,7 @@ impl Accounts {
         let subject = self.subject(owner).await?;
         let at = self.clock.now();
         self.state.add_grant(at, (owner, &subject), repository.as_str(), pattern, by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(())
     }
 
@@ -116,7 +116,7 @@ impl Accounts {
         let subject = self.subject(owner).await?;
         let at = self.clock.now();
         self.state.remove_grant(at, (owner, &subject), repository.as_str(), pattern, by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(())
     }
 
@@ -135,7 +135,7 @@ impl Accounts {
         let sessions = self.list_sessions(owner).await?;
         let session = sessions.iter().find(|session| session.id == id).ok_or(AccountError::UnknownSession)?;
         self.state.end_session(self.clock.now(), session, "revoked", by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use super::accounts::Accounts;
 use super::error::AuthError;
 use super::permission::{Permission, Permissions};
 use super::principal::Proof;
-use super::program_name::said;
+use super::program_name::display_name;
 use super::secret::{KEY, MacPurpose, NoRandom, REFRESH, random_text, sha256_text};
 use crate::secret::Secret;
 use crate::state::audit::Actor;
@@ -159,7 +159,7 @@ impl Accounts {
             return Err(unknown);
         }
         // This may have ended the oldest session.
-        self.changed();
+        self.clear_cache();
         Ok(TokenResponse {
             access_token: access,
             expires_in: ACCESS.as_secs(),
@@ -182,11 +182,11 @@ impl Accounts {
             Rotation::Unknown => Err(OAuthError::new("invalid_grant", "Invalid refresh token")),
             Rotation::Ended => Err(OAuthError::new("invalid_grant", "Refresh token expired or revoked")),
             Rotation::Reused => {
-                self.changed();
+                self.clear_cache();
                 Err(OAuthError::new("invalid_grant", "Refresh token was already used; the session has ended"))
             }
             Rotation::Rotated(session) => {
-                self.changed();
+                self.clear_cache();
                 Ok(TokenResponse {
                     access_token: access,
                     expires_in: end.since(now).as_secs(),
@@ -226,7 +226,7 @@ impl Accounts {
         let (session, (access, id)) = (random_text::<8>("")?, self.secret.access_token(end)?);
         let subject = self.subject(principal.owner()).await?;
         let scope = permissions.scope();
-        let name = request.name.map(said);
+        let name = request.name.map(display_name);
         let row = SessionRow {
             id: &session,
             owner: (principal.owner(), &subject),
@@ -269,7 +269,7 @@ impl Accounts {
                 ..by
             };
             self.state.end_session(self.clock.now(), &session, "logged out", &by).await?;
-            self.changed();
+            self.clear_cache();
         }
         Ok(())
     }

@@ -288,7 +288,7 @@ impl Permissions {
     /// Whether a credential with these permissions may create a key with `other`. Only passwords and `api` create keys.
     /// Beyond [`Permissions::covers`], `api` may create keys that download, because the login of rebar3 and of mix
     /// before 2.4 does so.
-    pub fn may_mint(&self, other: &Self) -> bool {
+    pub fn may_create_key_with(&self, other: &Self) -> bool {
         use Permission::{Docs, Repositories, Repository};
         let fetches = |permission: &Permission| matches!(permission, Repository(_) | Repositories | Docs(_));
         let covered = |theirs: &Permission| self.set.iter().any(|ours| ours.covers(theirs));

@@ -141,7 +141,7 @@ impl Principal {
 
     /// Whether the caller may run administrative commands. Some of them create keys and users, so the credential needs
     /// full access to the API.
-    pub fn may_order(&self) -> Result<(), Denied> {
+    pub fn may_run_commands(&self) -> Result<(), Denied> {
         self.may_change_keys()?;
         if self.is_administrator() { Ok(()) } else { Err(Denied::Forbidden) }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::denied::Denied;
-use super::grant::{ReadGrant, Standing, WriteGrant};
+use super::grant::{Confirmation, ReadGrant, WriteGrant};
 use super::patterns::PatternSet;
 use super::principal::{Caller, OwnerLevel, Principal, Role};
 use crate::hex::name::{PackageName, RepoName};
@@ -219,7 +219,7 @@ impl AccessRules {
             user: principal.user().map(str::to_owned),
             administrator: principal.is_administrator(),
             by: principal.by(),
-            standing: Standing::Unconfirmed,
+            standing: Confirmation::Unconfirmed,
         }
     }
 }

@@ -46,12 +46,12 @@ impl Accounts {
             match self.code(user, secret, code, &session, address).await? {
                 SecondFactor::Shown => {}
                 SecondFactor::Exhausted => return Err(AuthError::CodesExhausted),
-                _ if self.recovery_code(user, code, &principal.by()).await? => self.no_failure(user, address),
+                _ if self.recovery_code(user, code, &principal.by()).await? => self.uncount_code(user, address),
                 _ => return Err(AuthError::CodeWrong),
             }
         }
         if let (true, Owner::User(user)) = (counts, principal.owner()) {
-            self.no_wrong_password(user, address);
+            self.uncount_password(user, address);
         }
         Ok(Arc::new(principal))
     }
@@ -75,7 +75,7 @@ impl Accounts {
         let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| random_text::<8>("")).collect::<Result<_, NoRandom>>()?;
         let hashes: Vec<String> = codes.iter().map(|code| self.secret.mac_text(MacPurpose::Recovery, code)).collect();
         self.state.confirm_totp(now, &user, step, &hashes, by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(codes.into_iter().map(Secret::new).collect())
     }
 
@@ -83,7 +83,7 @@ impl Accounts {
     pub async fn disable_totp(&self, name: &str, by: &Actor) -> Result<(), ManageError> {
         let user = self.known_user(name).await?;
         self.state.disable_totp(self.clock.now(), &user, by).await?;
-        self.changed();
+        self.clear_cache();
         Ok(())
     }
 
@@ -132,12 +132,12 @@ impl Accounts {
         if !accepted {
             return Ok(SecondFactor::Wrong);
         }
-        self.no_failure(user, address);
+        self.uncount_code(user, address);
         Ok(SecondFactor::Shown)
     }
 
     /// Removes the last attempt from the count of failures.
-    fn no_failure(&self, user: i64, address: IpAddr) {
+    fn uncount_code(&self, user: i64, address: IpAddr) {
         let now = self.clock.now();
         self.limits.codes_by_user.give_back(&Bucket::User(user), now);
         self.limits.codes_by_address.give_back(&Bucket::address(address), now);

@@ -24,7 +24,7 @@ use crate::hex::limits;
 use crate::store::Store;
 use crate::store::slots::{Area, Slot};
 use crate::telemetry::metrics::{ReasonLabels, Word};
-use crate::upstream::{Fetched as Answer, Heard, Upstream, UpstreamRequest};
+use crate::upstream::{AnswerBegun, Fetched as Answer, Upstream, UpstreamRequest};
 
 /// Size of the answers in memory, in bytes of their JSON.
 const MEMORY: u64 = 16 * 1024 * 1024;
@@ -112,7 +112,7 @@ impl CacheSource for AnswerCache {
         question: ApiQuery,
         known: Option<CachedAnswer>,
         _past_caches: bool,
-        _heard: Heard,
+        _heard: AnswerBegun,
     ) -> Result<FetchedEntry<CachedAnswer>, CacheError> {
         let outcome = self.attempt(&question, known).await;
         self.report(&question, outcome.as_ref().err());

@@ -78,7 +78,7 @@ impl fmt::Debug for ArtifactRequest {
 /// An artifact with the SHA-256 of the whole file. While the file is being fetched, this is the expected digest: the
 /// last bytes are not sent before it has matched.
 #[derive(Debug)]
-pub struct ProvenArtifact {
+pub struct VerifiedArtifact {
     /// The bytes.
     pub artifact: Artifact,
     /// Their digest.
@@ -109,7 +109,7 @@ impl ArtifactCache {
     }
 
     /// The SHA-256 of the whole file, under which a tarball is stored; `None` if it is not known yet.
-    pub async fn outer(&self, expected: &ExpectedFile) -> Result<Option<Sha256>, CacheError> {
+    pub async fn outer_digest(&self, expected: &ExpectedFile) -> Result<Option<Sha256>, CacheError> {
         if let Some(digest) = expected.outer() {
             return Ok(Some(digest));
         }
@@ -129,12 +129,16 @@ impl ArtifactCache {
 
     /// Returns the artifact as soon as its bytes can be streamed, before `deadline`. Cancel safe: a fetch continues
     /// without its caller.
-    pub async fn get(&self, wanted: ArtifactRequest, deadline: Instant) -> Result<Served<ProvenArtifact>, CacheError> {
-        if let Some(digest) = self.outer(&wanted.expected).await?
+    pub async fn get(
+        &self,
+        wanted: ArtifactRequest,
+        deadline: Instant,
+    ) -> Result<Served<VerifiedArtifact>, CacheError> {
+        if let Some(digest) = self.outer_digest(&wanted.expected).await?
             && let Some(found) = self.find(digest, deadline).await?
         {
             self.check_inner(&wanted.expected, &found).await?;
-            return Ok(Served::at_once(ProvenArtifact { artifact: found.into(), digest }, CacheStatus::Hit));
+            return Ok(Served::at_once(VerifiedArtifact { artifact: found.into(), digest }, CacheStatus::Hit));
         }
         if self.options.network == UpstreamMode::Offline {
             return Err(CacheError::Offline);
@@ -156,7 +160,7 @@ impl ArtifactCache {
     /// Looks for an artifact in memory and on disk.
     async fn find(&self, digest: Sha256, deadline: Instant) -> Result<Option<ArtifactLookup>, CacheError> {
         if let Some(blob) = self.shared.memory.blob(&digest) {
-            if blob.due(self.shared.clock.now()) {
+            if blob.needs_touch(self.shared.clock.now()) {
                 self.shared.store.blobs.touch(&digest);
             }
             return Ok(Some(ArtifactLookup::Memory(blob.bytes.clone())));
@@ -233,7 +237,7 @@ async fn begin(
     expected: &ExpectedFile,
     led: bool,
     deadline: Instant,
-) -> Result<(ProvenArtifact, CacheStatus), CacheError> {
+) -> Result<(VerifiedArtifact, CacheStatus), CacheError> {
     let known = expected.outer();
     let ready = |state: &FillState| match state {
         FillState::Starting => false,
@@ -246,11 +250,11 @@ async fn begin(
     match (current, known) {
         (FillState::Writing { length: Some(length), bypass, .. }, Some(digest)) => {
             let artifact = Artifact::Filling(FillReader::new(state, length));
-            Ok((ProvenArtifact { artifact, digest }, bypass.map_or(fetched, CacheStatus::Bypass)))
+            Ok((VerifiedArtifact { artifact, digest }, bypass.map_or(fetched, CacheStatus::Bypass)))
         }
         (FillState::Done(filled), _) => {
             let status = filled.bypass.map_or(fetched, CacheStatus::Bypass);
-            Ok((ProvenArtifact { artifact: Artifact::Stored(filled.stored()), digest: filled.digest }, status))
+            Ok((VerifiedArtifact { artifact: Artifact::Stored(filled.stored()), digest: filled.digest }, status))
         }
         (FillState::Failed(error), _) => Err(error),
         (FillState::Starting | FillState::Writing { .. }, _) => Err(NoOutcome::Abandoned.into()),
@@ -294,7 +298,7 @@ async fn stored_meanwhile(shared: &SharedCaches, expected: &ExpectedFile) -> Opt
         };
         match store.blobs.open(&digest) {
             Ok(BlobLookup::Found(stored)) => {
-                inner_checksums::prove(store, &expected, || ContentReader::of(&stored)).ok()?;
+                inner_checksums::verify_inner_checksum(store, &expected, || ContentReader::of(&stored)).ok()?;
                 let StoredFile { content, length } = stored;
                 Some(FilledFile { content, length, digest, bypass: None })
             }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::SharedCaches;
-use super::artifacts::{ArtifactLookup, ProvenArtifact, open};
+use super::artifacts::{ArtifactLookup, VerifiedArtifact, open};
 use super::error::CacheError;
 use super::fill::{self, ExpectedFile, FillContext, FillState};
 use super::freshness::{FreshnessRules, UpstreamMode};
@@ -24,7 +24,7 @@ use crate::hex::limits;
 use crate::hex::resource::ArtifactName;
 use crate::store::index::Tree;
 use crate::telemetry::metrics::{ReasonLabels, Word};
-use crate::upstream::{Heard, Upstream};
+use crate::upstream::{AnswerBegun, Upstream};
 
 /// The settings of a docs cache.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl CacheSource for DocsCache {
         name: ArtifactName,
         known: Option<StoredDocs>,
         _past_caches: bool,
-        _heard: Heard,
+        _heard: AnswerBegun,
     ) -> Result<FetchedEntry<StoredDocs>, CacheError> {
         let outcome = self.attempt(&name, known).await;
         self.report(&name, outcome.as_ref().err());
@@ -103,9 +103,9 @@ impl DocsCache {
         self: &Arc<Self>,
         name: &ArtifactName,
         deadline: Instant,
-    ) -> Result<Served<ProvenArtifact>, CacheError> {
+    ) -> Result<Served<VerifiedArtifact>, CacheError> {
         let served = self.through.get(self, name, deadline).await?;
-        Ok(served.map(|docs| ProvenArtifact { artifact: docs.found.into(), digest: docs.digest }))
+        Ok(served.map(|docs| VerifiedArtifact { artifact: docs.found.into(), digest: docs.digest }))
     }
 
     /// Removes the docs of a release from the cache; returns whether they were stored. Blocks.
@@ -137,7 +137,7 @@ impl DocsCache {
 
     /// Records that the docs of a release are the blob `digest`, which did not come from the upstream (but from a
     /// bundle). If the repository is not offline and has docs from the upstream, those stay. Blocks.
-    pub fn take_in(&self, name: &ArtifactName, digest: &Sha256) -> Result<(), CacheError> {
+    pub fn import(&self, name: &ArtifactName, digest: &Sha256) -> Result<(), CacheError> {
         let key = self.record_key(name);
         let store = &self.shared.store;
         let held: Option<DocsRecord> = record::get(&*store.index, &key);

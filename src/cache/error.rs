@@ -92,7 +92,7 @@ pub enum Untrusted {
     Tarball(#[from] TarballError),
     /// When it was fetched a second time, it did not begin with the same bytes.
     #[error("it changed while it was being fetched")]
-    Unsteady,
+    ChangedDuringFetch,
 }
 
 impl Untrusted {
@@ -106,7 +106,7 @@ impl Untrusted {
             Self::Snapshot(_) => "snapshot",
             Self::Json => "json",
             Self::Tarball(_) => "tarball",
-            Self::Unsteady => "unsteady",
+            Self::ChangedDuringFetch => "unsteady",
         }
     }
 }
@@ -140,7 +140,7 @@ pub enum Internal {
     Unreadable,
     /// The upstream answered "not modified", but there is no cached copy.
     #[error("the upstream answered \"not modified\", but there is no cached copy")]
-    Unasked,
+    UnexpectedNotModified,
     /// A task ended without a result.
     #[error(transparent)]
     Task(#[from] TaskError),
@@ -184,7 +184,7 @@ impl CacheError {
     /// Whether the upstream gave no answer at all.
     pub fn is_silence(&self) -> bool {
         match self {
-            Self::Upstream(error) => error.is_silence(),
+            Self::Upstream(error) => error.is_unanswered(),
             Self::NoOutcome(NoOutcome::Deadline | NoOutcome::Abandoned) => true,
             _ => false,
         }

@@ -24,7 +24,9 @@ use crate::hex::checksum::{Sha256, Sha512};
 use crate::store::StoredFile;
 use crate::store::read_at::ReadAt;
 use crate::store::spool::{NotStored, Spool};
-use crate::upstream::{Fetched, Heard, RangeFrom, Redirects, Upstream, UpstreamBody, UpstreamError, UpstreamRequest};
+use crate::upstream::{
+    AnswerBegun, Fetched, RangeFrom, Redirects, Upstream, UpstreamBody, UpstreamError, UpstreamRequest,
+};
 
 /// How many bytes are collected before they are hashed and written, with one call of the blocking pool.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -205,7 +207,7 @@ async fn fill(filling: FillContext, state: &watch::Sender<FillState>) -> FillOut
     }
     let not_stored = spool.not_stored();
     let finished = filling.shared.blocking(move |_| spool.finish()).await?;
-    let filled = verify::prove(filling, finished, not_stored).await?;
+    let filled = verify::verify_and_store(filling, finished, not_stored).await?;
     Ok(Some((filled, validators)))
 }
 
@@ -232,7 +234,7 @@ impl FillContext {
                 | ExpectedFile::Sha512(_) => Redirects::ToPublic,
             },
             max_body: self.max_body,
-            heard: Heard::default(),
+            heard: AnswerBegun::default(),
         };
         match self.upstream.fetch(request, deadline).await.map_err(CacheError::upstream)? {
             Fetched::Missing { status: 403 } if self.known => Err(CacheError::Forbidden),
@@ -328,7 +330,7 @@ async fn resume(
     while offset < spool.written() {
         let chunk = match body.chunk().await {
             Ok(Some(chunk)) => chunk,
-            Ok(None) => return Err(CacheError::untrusted(Untrusted::Unsteady)),
+            Ok(None) => return Err(CacheError::untrusted(Untrusted::ChangedDuringFetch)),
             Err(error) => return Ok((spool, Err(error))),
         };
         let content = spool.content();
@@ -337,7 +339,7 @@ async fn resume(
         let at = offset;
         let same = filling.shared.blocking(move |_| begins_with(&*content, at, &head)).await?;
         if !same {
-            return Err(CacheError::untrusted(Untrusted::Unsteady));
+            return Err(CacheError::untrusted(Untrusted::ChangedDuringFetch));
         }
         offset += known;
         let rest = chunk.slice(usize::try_from(known).unwrap_or(chunk.len()).min(chunk.len())..);

@@ -34,12 +34,12 @@ pub struct Admission {
     /// Releases in the index that may not be served.
     pub refused: RefusedReleases,
     /// By version: the checksums that the file of a release must have, if more of them are known than its index lists.
-    pub demands: BTreeMap<Box<str>, ExpectedFile>,
+    pub expected_files: BTreeMap<Box<str>, ExpectedFile>,
 }
 
 impl From<RefusedReleases> for Admission {
     fn from(refused: RefusedReleases) -> Self {
-        Self { refused, demands: BTreeMap::new() }
+        Self { refused, expected_files: BTreeMap::new() }
     }
 }
 
@@ -79,17 +79,17 @@ pub trait Gate: Send + Sync + fmt::Debug {
     fn refused(&self) -> BoxFuture<'_, Result<RefusedReleases, Internal>>;
 
     /// Called once when the upstream has removed something, and a second fetch past its caches has confirmed it.
-    fn lost<'a>(
+    fn on_upstream_loss<'a>(
         &'a self,
         resource: &'a RegistryResource,
         loss: UpstreamLoss<'a>,
     ) -> BoxFuture<'a, Result<(), Internal>>;
 
     /// Called when the served content of a resource changes, or the resource is removed. Returns at once.
-    fn replaced(&self, resource: &RegistryResource);
+    fn on_replaced(&self, resource: &RegistryResource);
 
     /// The payload that we sign and serve, edited at the wire level.
-    fn present<'a>(
+    fn edit_for_clients<'a>(
         &self,
         resource: &RegistryResource,
         payload: &'a [u8],

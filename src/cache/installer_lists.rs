@@ -35,7 +35,7 @@ use crate::hex::checksum::Sha256;
 use crate::hex::installs::List;
 use crate::telemetry::metrics::{ReasonLabels, Word};
 use crate::trust::PublicKey;
-use crate::upstream::{Heard, Upstream};
+use crate::upstream::{AnswerBegun, Upstream};
 
 /// The value of `repository` in logs and metrics of installers, which belong to no repository.
 pub const INSTALLS: &str = "installs";
@@ -117,7 +117,7 @@ impl CacheSource for ListCache {
         list: List,
         known: Option<Arc<ListSnapshot>>,
         past_caches: bool,
-        _heard: Heard,
+        _heard: AnswerBegun,
     ) -> Result<FetchedEntry<Arc<ListSnapshot>>, CacheError> {
         fetch::run(self, list, known, past_caches).await
     }
@@ -158,7 +158,7 @@ impl ListCache {
         past_caches: bool,
         deadline: Instant,
     ) -> Result<Arc<ListSnapshot>, CacheError> {
-        let held = self.through.present(self, list, deadline).await?;
+        let held = self.through.stored_entry(self, list, deadline).await?;
         let now = self.shared.clock.now();
         match held.filter(|held| now.is_within(younger_than, held.confirmed_at)) {
             Some(held) => Ok(held),

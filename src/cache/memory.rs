@@ -50,7 +50,7 @@ pub struct Blob {
 
 impl Blob {
     /// Whether the use of this artifact has to be reported to the store now.
-    pub fn due(&self, now: Timestamp) -> bool {
+    pub fn needs_touch(&self, now: Timestamp) -> bool {
         let touched = self.touched.load(Ordering::Relaxed);
         let due = now.since(Timestamp::from_millis(touched)) > TOUCH_EVERY;
         if due {

@@ -118,7 +118,7 @@ impl Payload {
     }
 
     /// How many bytes of memory the payload uses now.
-    pub fn held(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         match &*self.0.form.read() {
             Form::Plain(bytes) | Form::Verified(bytes) => bytes.len(),
             Form::Signed(signed) => signed.body().len(),

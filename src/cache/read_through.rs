@@ -16,13 +16,13 @@ use tokio::time::Instant;
 use super::SharedCaches;
 use super::error::CacheError;
 use super::freshness::{FreshnessRules, Plan, UpstreamMode, plan};
-use super::recent_failures::{RecentFailures, lasts};
+use super::recent_failures::{RecentFailures, is_lasting_failure};
 use super::served::Served;
 use super::single_flight::{Flights, Ticket};
 use super::status::{BypassReason, CacheStatus, StaleReason};
 use crate::clock::{Clock, Timestamp};
 use crate::telemetry::metrics::{Metrics, ReasonLabels, Word};
-use crate::upstream::Heard;
+use crate::upstream::AnswerBegun;
 
 /// How long a client waits for the upstream before it gets a stale answer.
 const STALE_AFTER: Duration = Duration::from_secs(2);
@@ -79,7 +79,7 @@ pub(super) trait CacheSource: Send + Sync + Sized + 'static {
         key: Self::Key,
         known: Option<Self::Entry>,
         past_caches: bool,
-        heard: Heard,
+        heard: AnswerBegun,
     ) -> impl Future<Output = Result<FetchedEntry<Self::Entry>, CacheError>> + Send;
 }
 
@@ -174,7 +174,7 @@ impl<S: CacheSource> ReadThrough<S> {
         if self.rules.network == UpstreamMode::Offline {
             return Err(CacheError::Offline);
         }
-        let entry = self.present(source, key, deadline).await?;
+        let entry = self.stored_entry(source, key, deadline).await?;
         self.wait(source, key, entry, past_caches, deadline).await
     }
 
@@ -198,7 +198,7 @@ impl<S: CacheSource> ReadThrough<S> {
     }
 
     /// Returns the stored entry, however old it is.
-    pub(super) async fn present(
+    pub(super) async fn stored_entry(
         &self,
         source: &Arc<S>,
         key: &S::Key,
@@ -276,7 +276,7 @@ impl<S: CacheSource> ReadThrough<S> {
             }
             (Plan::Refuse, _) => Err(CacheError::Offline),
             // No entry can be served meanwhile, so the fetch is repeated unless it would fail the same way again.
-            (_, entry) => match setback.filter(lasts) {
+            (_, entry) => match setback.filter(is_lasting_failure) {
                 Some(error) => Err(error),
                 None => Ok((self.wait(source, key, entry, false, deadline).await?, None)),
             },
@@ -342,7 +342,7 @@ struct Flight<S: CacheSource> {
 }
 
 impl<S: CacheSource> Flight<S> {
-    async fn run(self, known: Option<S::Entry>, past_caches: bool, heard: Heard) -> FlightOutcome<S::Entry> {
+    async fn run(self, known: Option<S::Entry>, past_caches: bool, heard: AnswerBegun) -> FlightOutcome<S::Entry> {
         let began = Instant::now();
         if !past_caches && let Some(outcome) = self.brought_by_another(known.as_ref()).await {
             return outcome;
@@ -358,7 +358,7 @@ impl<S: CacheSource> Flight<S> {
     /// The outcome of another fetch since `known` was looked up. Without this check, a caller that looked before that
     /// fetch ended, and joined after it, would fetch a second time.
     async fn brought_by_another(&self, known: Option<&S::Entry>) -> Option<FlightOutcome<S::Entry>> {
-        if let Some(error) = self.setbacks.get(&self.key).filter(lasts) {
+        if let Some(error) = self.setbacks.get(&self.key).filter(is_lasting_failure) {
             return Some(Err(error));
         }
         let entry = match self.source.current(&self.key).await {

@@ -33,7 +33,7 @@ pub struct ReadyResource {
     /// Releases in it that may not be served.
     pub refused: Arc<RefusedReleases>,
     /// By version: the checksums that the file of a release must have, if more of them are known than the index lists.
-    pub demands: Arc<BTreeMap<Box<str>, ExpectedFile>>,
+    pub expected_files: Arc<BTreeMap<Box<str>, ExpectedFile>>,
     /// When the upstream last confirmed it.
     pub confirmed_at: Timestamp,
     /// When the upstream removed it, if it is kept all the same.
@@ -64,7 +64,7 @@ impl ReadyResource {
     /// The checksums that the file of a release must have; `None` if none is known.
     pub fn expected(&self, release: &Release) -> Option<ExpectedFile> {
         let by_index = || release.outer.map(ExpectedFile::Outer).or(release.inner.map(ExpectedFile::Inner));
-        self.demands.get(&release.version).cloned().or_else(by_index)
+        self.expected_files.get(&release.version).cloned().or_else(by_index)
     }
 
     /// Approximate memory use in bytes.
@@ -73,13 +73,13 @@ impl ReadyResource {
             Index::Package(package) => package.releases.len(),
             Index::Names(_) | Index::Versions(_) | Index::Policy(_) => 0,
         };
-        let bodies = [&self.upstream, &self.own].into_iter().flatten().map(Payload::held);
+        let bodies = [&self.upstream, &self.own].into_iter().flatten().map(Payload::memory_bytes);
         512 + bodies.sum::<usize>() + releases * 160
     }
 
     /// Whether this list may be used to decide that a name does not exist upstream. A list from a bundle may be of any
     /// age, so it counts only if the list that it replaced was confirmed at most `max_stale` ago.
-    pub(super) fn speaks_of_absence(&self, now: Timestamp, max_stale: Duration) -> bool {
+    pub(super) fn proves_absence(&self, now: Timestamp, max_stale: Duration) -> bool {
         let is_known = |at: Timestamp| at.as_millis() > 0 && now.since(at) <= max_stale;
         self.carried.is_none_or(is_known)
     }

@@ -42,7 +42,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> RecentFailures<K> {
     /// The failure of a key, if it is so recent that the fetch is not repeated yet.
     pub(super) fn get(&self, key: &K) -> Option<CacheError> {
         let setback = self.last.get(key)?;
-        let kept = if lasts(&setback.error) { self.missing_ttl } else { REST_AFTER_FAILURE };
+        let kept = if is_lasting_failure(&setback.error) { self.missing_ttl } else { REST_AFTER_FAILURE };
         self.clock.now().is_within(kept, setback.at).then_some(setback.error)
     }
 
@@ -60,6 +60,6 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> RecentFailures<K> {
 }
 
 /// Whether the upstream answered, and would give the same answer again.
-pub(super) fn lasts(error: &CacheError) -> bool {
+pub(super) fn is_lasting_failure(error: &CacheError) -> bool {
     matches!(error, CacheError::Missing | CacheError::NoList) || error.is_bad_answer()
 }

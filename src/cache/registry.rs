@@ -4,14 +4,14 @@
 //! file is removed, never served. Clients get these bytes, or the same payload signed with our key.
 
 mod bundle_io;
-mod confirmed;
+mod confirmation;
 mod refresh;
-mod staged;
-mod stored;
+mod staged_index;
+mod stored_resource;
 
-pub use bundle_io::{BundleAge, TakenIn};
-pub use confirmed::Confirmation;
-pub use staged::{StagedIndex, TakenOver};
+pub use bundle_io::{BundleAge, ImportResult};
+pub use confirmation::Confirmation;
+pub use staged_index::{StagedIndex, TakenOver};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ use crate::hex::resource::RegistryResource;
 use crate::store::slots::{Area, Slot};
 use crate::telemetry::metrics::{ReasonLabels, Word};
 use crate::trust::PublicKey;
-use crate::upstream::{Heard, Upstream};
+use crate::upstream::{AnswerBegun, Upstream};
 
 /// What happens to a resource that the upstream has removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl CacheSource for RegistryCache {
         resource: &RegistryResource,
         deadline: Instant,
     ) -> Result<Option<Arc<ReadyResource>>, CacheError> {
-        let ticket = self.loads.join(resource.clone(), || stored::load(Arc::clone(self), resource.clone()));
+        let ticket = self.loads.join(resource.clone(), || stored_resource::load(Arc::clone(self), resource.clone()));
         ticket.wait(deadline).await?
     }
 
@@ -118,7 +118,7 @@ impl CacheSource for RegistryCache {
         resource: RegistryResource,
         known: Option<Arc<ReadyResource>>,
         past_caches: bool,
-        heard: Heard,
+        heard: AnswerBegun,
     ) -> Result<FetchedEntry<Arc<ReadyResource>>, CacheError> {
         refresh::run(self, resource, known, past_caches, heard).await
     }
@@ -172,23 +172,23 @@ impl RegistryCache {
     }
 
     /// Returns the stored resource, ready to be served, however old it is.
-    pub async fn present(
+    pub async fn stored_entry(
         self: &Arc<Self>,
         resource: &RegistryResource,
         deadline: Instant,
     ) -> Result<Option<Arc<ReadyResource>>, CacheError> {
-        self.through.present(self, resource, deadline).await
+        self.through.stored_entry(self, resource, deadline).await
     }
 
     /// Removes one resource or all of them from the cache; returns how many were stored. Blocks.
     pub fn purge(&self, resource: Option<&RegistryResource>) -> Result<usize, CacheError> {
-        stored::purge(self, resource)
+        stored_resource::purge(self, resource)
     }
 
     /// Verifies every stored resource again, and reports to `seen` whether it is undamaged; with `repair` damaged ones
     /// are removed. Blocks.
     pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(String, bool)) -> Result<(), CacheError> {
-        stored::scrub(self, repair, seen)
+        stored_resource::scrub(self, repair, seen)
     }
 
     /// What happens to a resource that the upstream has removed. Lists always stay: a registry without `names` or

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::shutdown::Tasks;
-use crate::upstream::Heard;
+use crate::upstream::AnswerBegun;
 
 /// Why a caller gets no outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +36,7 @@ type Receiver<V> = watch::Receiver<Option<V>>;
 #[derive(Clone, Debug)]
 struct UnderWay<V> {
     outcome: Receiver<V>,
-    heard: Heard,
+    heard: AnswerBegun,
 }
 
 /// The running fetches, by key.
@@ -84,7 +84,7 @@ where
     }
 
     /// Like [`Flights::join`], but the fetch also reports whether the upstream has begun to answer.
-    pub fn join_heard<F>(&self, key: K, fetch: impl FnOnce(Heard) -> F) -> Ticket<V>
+    pub fn join_heard<F>(&self, key: K, fetch: impl FnOnce(AnswerBegun) -> F) -> Ticket<V>
     where
         F: Future<Output = V> + Send + 'static,
     {
@@ -93,7 +93,7 @@ where
             return Ticket { led: false, of: of.clone() };
         }
         let (sender, outcome) = watch::channel(None);
-        let of = UnderWay { outcome, heard: Heard::default() };
+        let of = UnderWay { outcome, heard: AnswerBegun::default() };
         under_way.insert(key.clone(), of.clone());
         drop(under_way);
         let permit = Permit { key, under_way: Arc::clone(&self.under_way) };

@@ -2,8 +2,8 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
-use super::order::give;
-use super::{CommandError, TerminalError, say};
+use super::order::run_command;
+use super::{CommandError, TerminalError, print_stderr};
 use crate::config::Source;
 use crate::operations::commands::{Account, GrantCommand, KeyCommand, OrganizationCommand, UserCommand};
 
@@ -203,7 +203,7 @@ pub(super) fn user(order: User, source: Source) -> Result<(), CommandError> {
         User::Totp { name, code: None } => return totp(name, source),
         User::TotpOff { name } => UserCommand::TotpOff { name },
     };
-    give(command, source)
+    run_command(command, source)
 }
 
 pub(super) fn key(order: Key, source: Source) -> Result<(), CommandError> {
@@ -214,7 +214,7 @@ pub(super) fn key(order: Key, source: Source) -> Result<(), CommandError> {
         Key::List { whose } => KeyCommand::List { owner: whose.account() },
         Key::Revoke { name, whose } => KeyCommand::Revoke { owner: whose.account(), name },
     };
-    give(command, source)
+    run_command(command, source)
 }
 
 pub(super) fn org(order: Org, source: Source) -> Result<(), CommandError> {
@@ -224,7 +224,7 @@ pub(super) fn org(order: Org, source: Source) -> Result<(), CommandError> {
         Org::Member { organization, user, role } => OrganizationCommand::Member { organization, user, role },
         Org::RemoveMember { organization, user } => OrganizationCommand::RemoveMember { organization, user },
     };
-    give(command, source)
+    run_command(command, source)
 }
 
 pub(super) fn grant(order: Grant, source: Source) -> Result<(), CommandError> {
@@ -235,21 +235,21 @@ pub(super) fn grant(order: Grant, source: Source) -> Result<(), CommandError> {
         }
         Grant::List => GrantCommand::List,
     };
-    give(command, source)
+    run_command(command, source)
 }
 
 /// Starts the setup of a second factor. At a terminal, prompts for a code and confirms it at once.
 fn totp(name: String, source: Source) -> Result<(), CommandError> {
-    give(UserCommand::Totp { name: name.clone() }, source.clone())?;
+    run_command(UserCommand::Totp { name: name.clone() }, source.clone())?;
     if !std::io::stdin().is_terminal() {
-        say(&format!("to confirm, run: hexkeep user totp {name} --code CODE"));
+        print_stderr(&format!("to confirm, run: hexkeep user totp {name} --code CODE"));
         return Ok(());
     }
-    say("Code from the authenticator app:");
+    print_stderr("Code from the authenticator app:");
     let mut code = String::new();
     let read = std::io::stdin().read_line(&mut code);
     read.map_err(|why| TerminalError::Answer { what: "the code", why })?;
-    give(UserCommand::TotpConfirm { name, code: code.trim().to_owned() }, source)
+    run_command(UserCommand::TotpConfirm { name, code: code.trim().to_owned() }, source)
 }
 
 /// Reads a password: prompts twice at a terminal, otherwise takes the first line of standard input.

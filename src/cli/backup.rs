@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::job::{give, watched};
+use super::job::{run_job, run_without_store};
 use super::{CommandError, TerminalError, load};
 use crate::config::Source;
 use crate::operations::jobs::Job;
@@ -19,12 +19,12 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     // The daemon may run in another working directory.
     let file = std::path::absolute(&args.file);
     let file = file.map_err(|why| TerminalError::Path { path: args.file.clone(), why })?;
-    give(Job::Backup { file }, source)
+    run_job(Job::Backup { file }, source)
 }
 
 pub(super) fn restore(args: Args, source: Source) -> Result<(), CommandError> {
     let settings = load(source)?.settings;
-    watched(move |report| async move {
+    run_without_store(move |report| async move {
         let work = shutdown::blocking(move || crate::operations::restore(&settings.storage.path, &args.file, &report));
         let restored = work.await.map_err(TerminalError::from)?;
         Ok(restored?.into())

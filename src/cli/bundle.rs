@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::job::give;
+use super::job::run_job;
 use super::{CommandError, TerminalError, prefetch};
 use crate::config::Source;
 use crate::operations::jobs::{BundleJob as Asked, CreateBundle, Job};
@@ -12,9 +12,9 @@ pub(super) enum Bundle {
     /// Create a bundle of the releases in lock files, with the signatures and checksums to verify them
     Create(Create),
     /// Verify a bundle without importing it
-    Verify(Given),
+    Verify(BundleFile),
     /// Import a bundle; imports nothing if any part of it fails verification
-    Import(Given),
+    Import(BundleFile),
     /// Print the fingerprint of the key that this server signs bundles with
     Key,
 }
@@ -35,7 +35,7 @@ pub(super) struct Create {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Given {
+pub(super) struct BundleFile {
     /// Bundle file
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -56,7 +56,7 @@ pub(super) fn run(bundle: Bundle, source: Source) -> Result<(), CommandError> {
         Bundle::Import(given) => Asked::Import { file: absolute(&given.file)?, trust: given.trust },
         Bundle::Key => Asked::Key,
     };
-    give(Job::Bundle(asked), source)
+    run_job(Job::Bundle(asked), source)
 }
 
 /// An absolute path, because the daemon may run in another working directory.

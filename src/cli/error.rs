@@ -32,7 +32,7 @@ pub(super) enum CommandError {
     Terminal(#[from] TerminalError),
     /// The command has already printed what failed.
     #[error("")]
-    Said,
+    AlreadyReported,
 }
 
 /// What went wrong in this process, before an operation started.
@@ -68,10 +68,10 @@ pub(super) enum TerminalError {
     PasswordsDiffer,
     /// No terminal for a confirmation.
     #[error("cannot ask for confirmation: standard input is not a terminal; add --yes to confirm")]
-    NobodyToAsk,
+    NoTerminal,
     /// The confirmation does not match the name.
     #[error("the names differ: nothing was changed")]
-    AnotherName,
+    NameMismatch,
     /// A command that only reads, without an existing store.
     #[error(
         "there is no store in {}; select the configuration file with --config, or run the command in the directory of the \

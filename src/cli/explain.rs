@@ -1,7 +1,7 @@
 //! `hexkeep explain`
 
 use super::CommandError;
-use super::order::give;
+use super::order::run_command;
 use crate::config::Source;
 use crate::operations::commands::InspectCommand;
 
@@ -22,5 +22,5 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let Args { repository, package, version, json } = args;
-    give(InspectCommand::Explain { repository, package, version, json }, source)
+    run_command(InspectCommand::Explain { repository, package, version, json }, source)
 }

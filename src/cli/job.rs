@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 
 use super::store::{Access, access};
-use super::{CommandError, block_on, load, say, tell};
+use super::{CommandError, block_on, load, print_outcome, print_stderr};
 use crate::config::Source;
 use crate::operations::Operations as _;
 use crate::operations::jobs::Job;
@@ -12,13 +12,13 @@ use crate::operations::outcome::CommandOutcome;
 use crate::tasks::report::{Event, Reporter};
 
 /// Runs `job` in the daemon if one is running, otherwise on the store directly, and prints the result.
-pub(super) fn give(job: Job, source: Source) -> Result<(), CommandError> {
+pub(super) fn run_job(job: Job, source: Source) -> Result<(), CommandError> {
     let settings = load(source)?.settings;
     let bar = bar();
     let outcome: CommandOutcome = block_on(async {
         match access(settings).await? {
             Access::Running(daemon) => Ok(daemon.work(&job, |event| show(&bar, event)).await?),
-            Access::AtRest(core) => {
+            Access::Direct(core) => {
                 let (report, events) = Reporter::new();
                 let (outcome, ()) = tokio::join!(core.work(job, report), watch(&bar, events));
                 core.close().await;
@@ -26,11 +26,11 @@ pub(super) fn give(job: Job, source: Source) -> Result<(), CommandError> {
             }
         }
     })??;
-    conclude(&bar, &outcome)
+    finish(&bar, &outcome)
 }
 
 /// Runs an operation that needs no open store, and prints the result.
-pub(super) fn watched<F>(work: impl FnOnce(Reporter) -> F) -> Result<(), CommandError>
+pub(super) fn run_without_store<F>(work: impl FnOnce(Reporter) -> F) -> Result<(), CommandError>
 where
     F: Future<Output = Result<CommandOutcome, CommandError>>,
 {
@@ -39,7 +39,7 @@ where
         let (report, events) = Reporter::new();
         tokio::join!(work(report), watch(&bar, events)).0
     })??;
-    conclude(&bar, &outcome)
+    finish(&bar, &outcome)
 }
 
 fn bar() -> ProgressBar {
@@ -56,9 +56,9 @@ async fn watch(bar: &ProgressBar, mut events: mpsc::Receiver<Event>) {
     }
 }
 
-fn conclude(bar: &ProgressBar, outcome: &CommandOutcome) -> Result<(), CommandError> {
+fn finish(bar: &ProgressBar, outcome: &CommandOutcome) -> Result<(), CommandError> {
     bar.finish_and_clear();
-    tell(&outcome.text())
+    print_outcome(&outcome.text())
 }
 
 fn show(bar: &ProgressBar, event: Event) {
@@ -70,6 +70,6 @@ fn show(bar: &ProgressBar, event: Event) {
                 bar.set_message(indicatif::HumanBytes(progress.bytes).to_string());
             }
         }
-        Event::Said(line) => bar.suspend(|| say(&line)),
+        Event::Said(line) => bar.suspend(|| print_stderr(&line)),
     }
 }

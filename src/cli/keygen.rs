@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{CommandError, TerminalError, print, say};
+use super::{CommandError, TerminalError, print, print_stderr};
 use crate::operations::signing_keys::KEY_BITS;
 use crate::trust::PrivateKey;
 
@@ -24,7 +24,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let pem = key.to_pem().map_err(TerminalError::from)?;
     write(&args.file, pem.expose()).map_err(|why| TerminalError::Write { path: args.file.clone(), why })?;
     print(key.public().to_spki_pem());
-    say(&key.public().fingerprint().to_string());
+    print_stderr(&key.public().fingerprint().to_string());
     Ok(())
 }
 

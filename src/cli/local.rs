@@ -3,8 +3,8 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use super::order::give;
-use super::{CommandError, TerminalError, job, say};
+use super::order::run_command;
+use super::{CommandError, TerminalError, job, print_stderr};
 use crate::config::Source;
 use crate::operations::commands::{Account, InspectCommand, ReleaseCommand};
 use crate::operations::jobs::Job;
@@ -92,24 +92,24 @@ pub(super) fn release(order: Release, source: Source) -> Result<(), CommandError
             ReleaseCommand::Forget { repository, package }
         }
     };
-    give(command, source)
+    run_command(command, source)
 }
 
 /// Asks the user to repeat the name of the package as a confirmation.
 fn confirm(repository: &str, package: &str) -> Result<(), CommandError> {
     if !std::io::stdin().is_terminal() {
-        return Err(TerminalError::NobodyToAsk.into());
+        return Err(TerminalError::NoTerminal.into());
     }
-    say(&format!(
+    print_stderr(&format!(
         "After this, a public package `{package}` can be served in place of the one that `{repository}` had."
     ));
-    say("Type the name of the package to confirm:");
+    print_stderr("Type the name of the package to confirm:");
     let mut again = String::new();
     let read = std::io::stdin().read_line(&mut again);
     read.map_err(|why| TerminalError::Answer { what: "the name", why })?;
     match again.trim() == package {
         true => Ok(()),
-        false => Err(TerminalError::AnotherName.into()),
+        false => Err(TerminalError::NameMismatch.into()),
     }
 }
 
@@ -117,14 +117,14 @@ pub(super) fn import(args: Import, source: Source) -> Result<(), CommandError> {
     // The daemon may run in another working directory.
     let folder = args.folder.canonicalize();
     let folder = folder.map_err(|why| TerminalError::Path { path: args.folder.clone(), why })?;
-    job::give(Job::Import { repository: args.repository, folder }, source)
+    job::run_job(Job::Import { repository: args.repository, folder }, source)
 }
 
 pub(super) fn reindex(args: Reindex, source: Source) -> Result<(), CommandError> {
-    give(ReleaseCommand::Reindex { repository: args.repository }, source)
+    run_command(ReleaseCommand::Reindex { repository: args.repository }, source)
 }
 
 pub(super) fn audit(args: Audit, source: Source) -> Result<(), CommandError> {
     let account = args.user.map(Account::User).or(args.org.map(Account::Organization));
-    give(InspectCommand::Audit { repository: args.repository, account, page: args.page }, source)
+    run_command(InspectCommand::Audit { repository: args.repository, account, page: args.page }, source)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
-use super::job::give;
+use super::job::run_job;
 use super::{CommandError, TerminalError};
 use crate::config::Source;
 use crate::operations::jobs::{Job, MirrorAction, MirrorJob};
@@ -68,7 +68,7 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
         action,
         to,
     };
-    give(Job::Mirror(mirror), source)
+    run_job(Job::Mirror(mirror), source)
 }
 
 /// Reads a date or a time in UTC, as milliseconds since the epoch.

@@ -121,7 +121,7 @@ enum Command {
 impl Cli {
     /// Runs the command. Returns exit code 0 for success, 1 for a failure, 64 for an invalid configuration.
     pub fn run(self) -> ExitCode {
-        let source = self.config.or_else(configured).map_or(Source::Defaults, Source::File);
+        let source = self.config.or_else(config_file_from_env).map_or(Source::Defaults, Source::File);
         let outcome = match self.command {
             Command::Serve => serve::run(source),
             Command::CheckConfig(args) => check_config::run(args, source),
@@ -154,13 +154,13 @@ impl Cli {
         };
         match outcome {
             Ok(()) => ExitCode::SUCCESS,
-            Err(CommandError::Said) => ExitCode::FAILURE,
+            Err(CommandError::AlreadyReported) => ExitCode::FAILURE,
             Err(CommandError::Config(error)) => {
-                say(&error.to_string());
+                print_stderr(&error.to_string());
                 ExitCode::from(EXIT_CONFIG)
             }
             Err(error) => {
-                say(&format!("hexkeep: {}", sentence(&error)));
+                print_stderr(&format!("hexkeep: {}", sentence(&error)));
                 ExitCode::FAILURE
             }
         }
@@ -168,12 +168,12 @@ impl Cli {
 }
 
 /// The configuration file from the environment variable. An empty variable counts as unset.
-fn configured() -> Option<PathBuf> {
+fn config_file_from_env() -> Option<PathBuf> {
     std::env::var_os("HEXKEEP_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// Prints a line for people on standard error. Standard output is for the result of the command.
-fn say(text: &str) {
+fn print_stderr(text: &str) {
     // If standard error is closed, the failure cannot be reported anywhere.
     let _ = writeln!(std::io::stderr(), "{}", on_a_terminal(text.trim_end()));
 }
@@ -184,19 +184,19 @@ fn print(text: &str) {
     if let Err(error) = writeln!(std::io::stdout(), "{}", on_a_terminal(text.trim_end()))
         && error.kind() != ErrorKind::BrokenPipe
     {
-        say(&format!("hexkeep: cannot write to standard output: {error}"));
+        print_stderr(&format!("hexkeep: cannot write to standard output: {error}"));
     }
 }
 
 /// Prints the outcome of a command.
-fn tell(text: &Text) -> Result<(), CommandError> {
+fn print_outcome(text: &Text) -> Result<(), CommandError> {
     for line in &text.lines {
         print(line);
     }
     for remark in &text.remarks {
-        say(remark);
+        print_stderr(remark);
     }
-    if text.failed { Err(CommandError::Said) } else { Ok(()) }
+    if text.failed { Err(CommandError::AlreadyReported) } else { Ok(()) }
 }
 
 /// Loads the configuration from `source` and this process's environment.

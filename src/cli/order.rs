@@ -1,7 +1,7 @@
 //! Runs short operations, in the daemon or on the store directly.
 
-use super::store::ask_of;
-use super::{CommandError, TerminalError, load, tell};
+use super::store::request_with_settings;
+use super::{CommandError, TerminalError, load, print_outcome};
 use crate::app::Core;
 use crate::config::Source;
 use crate::operations::Operations as _;
@@ -11,13 +11,13 @@ use crate::state::audit::Actor;
 use crate::store::StoreLock;
 
 /// Runs `command` in the daemon if one is running, otherwise on the store directly, and prints the result.
-pub(super) fn give(command: impl Into<Command>, source: Source) -> Result<(), CommandError> {
+pub(super) fn run_command(command: impl Into<Command>, source: Source) -> Result<(), CommandError> {
     let (command, settings) = (command.into(), load(source)?.settings);
     let path = &settings.storage.path;
-    if command.tells_of_the_store() && !StoreLock::is_there(path) {
+    if command.reads_only_the_store() && !StoreLock::is_there(path) {
         return Err(TerminalError::NoStore(path.clone()).into());
     }
     let administer = async |core: &Core, command| core.administer(command, Actor::console()).await;
-    let outcome: CommandOutcome = ask_of(settings, "/administer", command, administer)?;
-    tell(&outcome.text())
+    let outcome: CommandOutcome = request_with_settings(settings, "/administer", command, administer)?;
+    print_outcome(&outcome.text())
 }

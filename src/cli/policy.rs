@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::CommandError;
-use super::order::give;
+use super::order::run_command;
 use super::prefetch::read;
 use crate::config::Source;
 use crate::operations::commands::{InspectCommand, PolicyCommand, ReportBy};
@@ -102,12 +102,12 @@ pub(super) enum Policy {
 pub(super) fn pin(args: Pin, source: Source) -> Result<(), CommandError> {
     let releases = read(&args.locks)?;
     let Pin { repository, until, reason, .. } = args;
-    give(PolicyCommand::Pin { repository, releases, until, reason }, source)
+    run_command(PolicyCommand::Pin { repository, releases, until, reason }, source)
 }
 
 pub(super) fn who_has(args: WhoHas, source: Source) -> Result<(), CommandError> {
     let WhoHas { package, version, repository } = args;
-    give(InspectCommand::WhoHas { package, version, repository }, source)
+    run_command(InspectCommand::WhoHas { package, version, repository }, source)
 }
 
 pub(super) fn policy(order: Policy, source: Source) -> Result<(), CommandError> {
@@ -124,5 +124,5 @@ pub(super) fn policy(order: Policy, source: Source) -> Result<(), CommandError> 
         }
         Policy::Test { repository, locks } => PolicyCommand::Test { repository, releases: read(&locks)? },
     };
-    give(command, source)
+    run_command(command, source)
 }

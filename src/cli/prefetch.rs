@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::job::give;
-use super::{CommandError, TerminalError, say};
+use super::job::run_job;
+use super::{CommandError, TerminalError, print_stderr};
 use crate::config::Source;
 use crate::hex::limits;
 use crate::hex::lock::{self, Lock};
@@ -30,7 +30,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
-    give(Job::Prefetch(args.read()?), source)
+    run_job(Job::Prefetch(args.read()?), source)
 }
 
 impl Args {
@@ -48,7 +48,7 @@ pub(super) fn read(files: &[PathBuf]) -> Result<LockedReleases, CommandError> {
     for file in files {
         let lock = read_one(file)?;
         for other in &lock.others {
-            say(&format!("{}: skipped `{other}`: it is not a Hex package", file.display()));
+            print_stderr(&format!("{}: skipped `{other}`: it is not a Hex package", file.display()));
         }
         for one in &lock.releases {
             let (inner, outer) =

@@ -1,7 +1,7 @@
 //! `hexkeep public-key`
 
-use super::store::ask;
-use super::{CommandError, TerminalError, print, say};
+use super::store::request;
+use super::{CommandError, TerminalError, print, print_stderr};
 use crate::app::Core;
 use crate::config::Source;
 use crate::operations::Operations as _;
@@ -22,7 +22,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let public_keys = async |core: &Core, repository| core.public_keys(repository).await;
-    let keys: Vec<Key> = ask(source, "/public-keys", args.repository, public_keys)?;
+    let keys: Vec<Key> = request(source, "/public-keys", args.repository, public_keys)?;
     if args.list {
         // Any of the upstream's keys may have signed. Of this server's keys, only the active one signs.
         let signs = keys.first().map(|first| first.id.clone());
@@ -39,6 +39,6 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     };
     let key = wanted.ok_or(TerminalError::NoKey)?;
     print(&key.pem);
-    say(&key.fingerprint);
+    print_stderr(&key.fingerprint);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `hexkeep purge`
 
-use super::store::ask;
+use super::store::request;
 use super::{CommandError, print};
 use crate::app::Core;
 use crate::config::Source;
@@ -27,7 +27,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let order = Purge { repository: args.repository, package: args.package, version: args.version };
     let purge = async |core: &Core, order| core.purge(order, Actor::console()).await;
-    let report: PurgeReport = ask(source, "/purge", order, purge)?;
+    let report: PurgeReport = request(source, "/purge", order, purge)?;
     let removed = if args.installs {
         format!("{} installer lists and {} installers", report.lists, report.installers)
     } else {

@@ -50,7 +50,7 @@ async fn serve(settings: Settings, inputs: Inputs) -> Result<(), CommandError> {
     // Installed before any address is bound, so that no signal gets its default action.
     let mut signals = Signals::new()?;
     let (storage, default) = (settings.storage.path.clone(), settings.default_repository.to_string());
-    let has_hexpms_key = passes_hexpms_signature(&settings);
+    let has_hexpms_key = default_uses_hexpm_key(&settings);
     let app = App::start(settings, inputs).await?;
     let addresses = app.addresses();
     tracing::info!(
@@ -58,7 +58,7 @@ async fn serve(settings: Settings, inputs: Inputs) -> Result<(), CommandError> {
         storage = %storage.display(), "hexkeep is ready"
     );
     let public_url = app.core().public_url();
-    tracing::info!("{}", pointing(has_hexpms_key, &default, &public_url));
+    tracing::info!("{}", client_instructions(has_hexpms_key, &default, &public_url));
     loop {
         tokio::select! {
             _ = signals.reload.recv() => {
@@ -76,7 +76,7 @@ async fn serve(settings: Settings, inputs: Inputs) -> Result<(), CommandError> {
 }
 
 /// Whether clients verify the default repository with the key of hex.pm, which is built into them.
-fn passes_hexpms_signature(settings: &Settings) -> bool {
+fn default_uses_hexpm_key(settings: &Settings) -> bool {
     let default = settings.repositories.get(&settings.default_repository);
     default.filter(|default| !default.is_signed_here()).and_then(|default| default.as_remote()).is_some_and(|remote| {
         let is_hexpms = |key: &PublicKey| *key == PublicKey::hexpm();
@@ -85,7 +85,7 @@ fn passes_hexpms_signature(settings: &Settings) -> bool {
 }
 
 /// Instructions to configure clients for this server.
-fn pointing(has_hexpms_key: bool, default: &str, url: &str) -> String {
+fn client_instructions(has_hexpms_key: bool, default: &str, url: &str) -> String {
     if has_hexpms_key {
         return format!("to use this server, set HEX_MIRROR_URL={url} for mix and HEX_CDN={url} for rebar3");
     }

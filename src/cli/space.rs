@@ -43,17 +43,17 @@ pub(super) struct Unpin {
 }
 
 pub(super) fn stats(args: Stats, source: Source) -> Result<(), CommandError> {
-    order::give(InspectCommand::Stats { repository: args.repository }, source)
+    order::run_command(InspectCommand::Stats { repository: args.repository }, source)
 }
 
 pub(super) fn gc(args: Gc, source: Source) -> Result<(), CommandError> {
     let releases = read(&args.locks)?;
     let unused_for = args.unused_for.map(|age| age.as_secs());
     let Gc { keep_latest, dry_run, .. } = args;
-    job::give(Job::Collect(CollectJob { releases, keep_latest, unused_for, dry_run }), source)
+    job::run_job(Job::Collect(CollectJob { releases, keep_latest, unused_for, dry_run }), source)
 }
 
 pub(super) fn unpin(args: Unpin, source: Source) -> Result<(), CommandError> {
     let releases = read(&args.locks)?;
-    order::give(PolicyCommand::Unpin { repository: args.repository, releases }, source)
+    order::run_command(PolicyCommand::Unpin { repository: args.repository, releases }, source)
 }

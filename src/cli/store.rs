@@ -19,30 +19,30 @@ pub(super) enum Access {
     /// Through the daemon that has the store open.
     Running(Daemon),
     /// Directly: this process has opened the store.
-    AtRest(Arc<Core>),
+    Direct(Arc<Core>),
 }
 
 /// Opens the store of `settings`, or connects to the daemon that has it open.
 pub(super) async fn access(settings: Settings) -> Result<Access, CommandError> {
     match StoreLock::take(&settings.storage.path) {
-        Ok(lock) => Ok(Access::AtRest(Core::open(settings, lock, Inputs::default()).await?)),
+        Ok(lock) => Ok(Access::Direct(Core::open(settings, lock, Inputs::default()).await?)),
         Err(OpenError::InUse(path)) => Ok(Access::Running(Daemon::of(&path))),
         Err(error) => Err(StartError::Store(error).into()),
     }
 }
 
 /// Sends `question` to `path` on the socket of the running daemon; without a daemon, runs `at_rest` on the store.
-pub(super) fn ask<Q: Serialize, A: DeserializeOwned>(
+pub(super) fn request<Q: Serialize, A: DeserializeOwned>(
     source: Source,
     path: &str,
     question: Q,
     at_rest: impl AsyncFnOnce(&Core, Q) -> Result<A, OperationError>,
 ) -> Result<A, CommandError> {
-    ask_of(load(source)?.settings, path, question, at_rest)
+    request_with_settings(load(source)?.settings, path, question, at_rest)
 }
 
 /// Does the same as [`ask`] with settings that are already loaded.
-pub(super) fn ask_of<Q: Serialize, A: DeserializeOwned>(
+pub(super) fn request_with_settings<Q: Serialize, A: DeserializeOwned>(
     settings: Settings,
     path: &str,
     question: Q,
@@ -51,7 +51,7 @@ pub(super) fn ask_of<Q: Serialize, A: DeserializeOwned>(
     block_on(async {
         match access(settings).await? {
             Access::Running(daemon) => Ok(daemon.call(Method::POST, path, &question).await?),
-            Access::AtRest(core) => {
+            Access::Direct(core) => {
                 let answer = at_rest(&core, question).await;
                 core.close().await;
                 Ok::<_, CommandError>(answer?)

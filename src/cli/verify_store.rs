@@ -1,7 +1,7 @@
 //! `hexkeep verify-store`
 
 use super::CommandError;
-use super::job::give;
+use super::job::run_job;
 use crate::config::Source;
 use crate::operations::jobs::Job;
 
@@ -13,5 +13,5 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, source: Source) -> Result<(), CommandError> {
-    give(Job::VerifyStore { repair: args.repair }, source)
+    run_job(Job::VerifyStore { repair: args.repair }, source)
 }

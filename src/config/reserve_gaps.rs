@@ -19,7 +19,7 @@ impl ReserveGate<'_> {
 }
 
 /// Adds a sentence to `found` for each `reserve` with names that a public member can serve.
-pub(super) fn cuts(settings: &Settings, found: &mut Vec<String>) {
+pub(super) fn reserve_gaps(settings: &Settings, found: &mut Vec<String>) {
     for composed in settings.repositories.values().filter_map(RepositorySettings::as_virtual) {
         for member in &composed.members {
             descend(settings, composed, composed, member, Vec::new(), found);

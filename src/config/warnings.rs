@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::reserve_gaps::cuts;
+use super::reserve_gaps::reserve_gaps;
 use super::settings::{
     LocalSettings, MetadataMode, OsvSource, Publishers, RemoteSettings, RepositorySettings, Settings, SignatureMode,
     VirtualSettings,
@@ -24,7 +24,7 @@ pub(super) fn advice(settings: &Settings) -> Vec<String> {
     }
     policies(settings, &mut found);
     reserves(settings, &mut found);
-    cuts(settings, &mut found);
+    reserve_gaps(settings, &mut found);
     advisories(settings, &mut found);
     metadata(settings, &mut found);
     installs(settings, &mut found);
@@ -179,7 +179,7 @@ fn policies(settings: &Settings, found: &mut Vec<String>) {
     }
     for (name, policy) in &settings.policies {
         for (key, rules) in &policy.repositories {
-            let advice = rules.set().flat_map(|rule| rule.advice(rules));
+            let advice = rules.configured().flat_map(|rule| rule.warnings(rules));
             found.extend(advice.map(|said| format!("policies.{name}.repositories.{key}.{said}")));
         }
     }

@@ -51,7 +51,7 @@ impl Invalid {
     }
 
     /// Returns `value` if there are no errors.
-    pub fn unless<T>(self, value: T) -> Result<T, Self> {
+    pub fn into_result<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
 }
@@ -78,7 +78,7 @@ mod tests {
         found.extend(Invalid::of("name", "is too short"));
         found.push(&["requirements", "cowboy"], "package does not exist");
         assert_eq!(found.to_string(), "name: is reserved; requirements.cowboy: package does not exist");
-        assert!(found.unless(()).is_err());
-        assert_eq!(Invalid::default().unless(1), Ok(1));
+        assert!(found.into_result(()).is_err());
+        assert_eq!(Invalid::default().into_result(1), Ok(1));
     }
 }

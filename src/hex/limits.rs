@@ -199,7 +199,7 @@ pub const LOCKED: usize = 20_000;
 pub const CLOSURE: usize = 200;
 
 /// The length of the queue of requested releases whose dependencies are still to be prefetched.
-pub const ASKED: usize = 256;
+pub const PREFETCH_QUEUE: usize = 256;
 
 /// The number of requested releases that are remembered, so that their dependencies are not prefetched again.
 pub const ASKED_KNOWN: u64 = 20_000;

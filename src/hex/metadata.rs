@@ -97,7 +97,7 @@ impl Metadata {
         let extra = take(&mut faults, extra(&pairs)).unwrap_or_default();
         let (Some(name), Some(version), Some(app)) = (name, version, app) else { return Err(faults) };
         let description = description.flatten();
-        faults.unless(Self {
+        faults.into_result(Self {
             name,
             version,
             app,

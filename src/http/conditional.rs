@@ -45,7 +45,7 @@ enum RequestedRange {
 }
 
 /// Parses `Range`. Several ranges and units other than bytes are ignored, so that the whole body is sent.
-fn asked(headers: &HeaderMap) -> Option<RequestedRange> {
+fn requested_range(headers: &HeaderMap) -> Option<RequestedRange> {
     let spec = headers.get(RANGE)?.to_str().ok()?.trim().strip_prefix("bytes=")?;
     let (first, last) = spec.split_once('-')?;
     let number = |text: &str| text.trim().parse::<u64>().ok();
@@ -61,7 +61,7 @@ fn asked(headers: &HeaderMap) -> Option<RequestedRange> {
 
 /// The part of a body of `length` bytes with this `etag` that a request asks for.
 pub(super) fn part(headers: &HeaderMap, length: u64, etag: &str) -> RangePart {
-    let Some(asked) = asked(headers) else { return RangePart::Whole };
+    let Some(asked) = requested_range(headers) else { return RangePart::Whole };
     if headers.get(IF_RANGE).is_some_and(|condition| condition.as_bytes() != etag.as_bytes()) {
         return RangePart::Whole;
     }

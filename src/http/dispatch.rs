@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use super::body::ResponseBody;
 use super::error::Refusal;
 use super::forwarded::{self, Client};
-use super::hex_message::{self, ToldOfHidden, ToldOfStale};
-use super::malformed;
+use super::hex_message::{self, HiddenMessages, StaleMessages};
+use super::malformed_heads;
 use super::observe::RequestSummary;
 use super::pages;
 use super::repository_request::{HiddenNotice, RepositoryRequest};
@@ -77,8 +77,8 @@ pub struct Site {
     pub metrics: Arc<Metrics>,
     /// The access log, if any.
     pub logging: Option<Logging>,
-    told: ToldOfStale,
-    told_of_hidden: ToldOfHidden,
+    told: StaleMessages,
+    told_of_hidden: HiddenMessages,
     api: Api,
 }
 
@@ -88,7 +88,7 @@ pub struct Answer {
     /// The response.
     pub response: Response<ResponseBody>,
     /// The data for the log.
-    pub story: RequestSummary,
+    pub summary: RequestSummary,
     /// The IP address of the client.
     pub client: IpAddr,
 }
@@ -123,8 +123,8 @@ impl Site {
             live: Arc::new(ArcSwap::from_pointee(live)),
             metrics,
             logging,
-            told: ToldOfStale::new(),
-            told_of_hidden: ToldOfHidden::new(),
+            told: StaleMessages::new(),
+            told_of_hidden: HiddenMessages::new(),
             api: Api::new(),
         }
     }
@@ -152,15 +152,15 @@ impl Site {
         let live = self.live.load_full();
         let asker = forwarded::client(peer, request.headers(), &live.trusted_proxies);
         let client = asker.address;
-        if let Some(refusal) = malformed::fault(&request) {
+        if let Some(refusal) = malformed_heads::fault(&request) {
             let response = respond::last_refusal(ResponsePreferences::of(&request), &refusal);
-            return Answer { response, story: RequestSummary::default(), client };
+            return Answer { response, summary: RequestSummary::default(), client };
         }
         let head = (request.method(), request.uri(), request.headers());
         if is_foreign_write(head, &live.public_url, |host| live.catalog.by_host(host).is_some()) {
             let wishes = ResponsePreferences::of(&request);
             let response = respond::refusal(wishes, &Refusal::foreign(&live.public_url));
-            return Answer { response, story: RequestSummary::default(), client };
+            return Answer { response, summary: RequestSummary::default(), client };
         }
         let host = request.uri().host();
         let host = host.or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
@@ -184,14 +184,14 @@ impl Site {
                 let wishes = ResponsePreferences::of(&request);
                 Answer {
                     response: respond::refusal(wishes, &Refusal::path()),
-                    story: RequestSummary::default(),
+                    summary: RequestSummary::default(),
                     client,
                 }
             }
             Ok(RouteTarget::Resource(found)) if !found.repository.identity().direct => {
                 let wishes = ResponsePreferences::of(&request);
                 let refusal = Refusal::from(&NoRoute::UnknownRepository);
-                Answer { response: respond::refusal(wishes, &refusal), story: RequestSummary::default(), client }
+                Answer { response: respond::refusal(wishes, &refusal), summary: RequestSummary::default(), client }
             }
             Ok(RouteTarget::Resource(found)) => {
                 let (parts, _) = request.into_parts();
@@ -208,7 +208,7 @@ impl Site {
                     NoRoute::Path(RouteError::BadName(_)) if is_tarball && !wishes.is_read() => Refusal::tarball_name(),
                     error => Refusal::from(&error),
                 };
-                Answer { response: respond::refusal(wishes, &refusal), story: RequestSummary::default(), client }
+                Answer { response: respond::refusal(wishes, &refusal), summary: RequestSummary::default(), client }
             }
         }
     }
@@ -241,7 +241,7 @@ impl Site {
             clock: Arc::clone(&live.clock),
             client,
             is_this_machine: asker.is_this_machine,
-            present: Arc::clone(&self.live) as Arc<dyn CurrentConfiguration>,
+            current: Arc::clone(&self.live) as Arc<dyn CurrentConfiguration>,
             public_url: Arc::clone(&live.public_url),
             tasks: live.tasks.clone(),
         };
@@ -255,10 +255,10 @@ impl Site {
             }
             Err(_) => {
                 let wishes = ResponsePreferences::of_head(&parts);
-                return Answer { response: respond::refusal(wishes, &Refusal::path()), story, client };
+                return Answer { response: respond::refusal(wishes, &Refusal::path()), summary: story, client };
             }
         };
-        Answer { response: respond::complete(response, is_head), story, client }
+        Answer { response: respond::complete(response, is_head), summary: story, client }
     }
 
     async fn ask_repository(
@@ -270,7 +270,7 @@ impl Site {
     ) -> Answer {
         let mut story = RequestSummary::default();
         if !wishes.is_read() {
-            return Answer { response: respond::refusal(wishes, &Refusal::method()), story, client };
+            return Answer { response: respond::refusal(wishes, &Refusal::method()), summary: story, client };
         }
         let repository = found.repository;
         // Clients verify an organization with the public key of its base repository. If this server signs the base, it
@@ -283,7 +283,7 @@ impl Site {
             None => None,
             Some(id) => match live.keys.get(id).filter(|_| signed_by == SignedBy::Own) {
                 Some(key) => Some(key),
-                None => return Answer { response: respond::refusal(wishes, &Refusal::key()), story, client },
+                None => return Answer { response: respond::refusal(wishes, &Refusal::key()), summary: story, client },
             },
         };
         story.repository = Some(repository.key().clone());
@@ -313,7 +313,7 @@ impl Site {
                 }
                 let mut response = respond::refusal(wishes, &refusal);
                 if refusal.withheld {
-                    self.tell(&mut response, wishes, &refusal.text);
+                    self.add_message(&mut response, wishes, &refusal.text);
                 }
                 response
             }
@@ -323,18 +323,18 @@ impl Site {
         if let Some(CacheStatus::Stale(reason)) = story.cache
             && of_repository
         {
-            self.tell_stale(&mut response, wishes, client, repository.key(), reason);
+            self.add_stale_message(&mut response, wishes, client, repository.key(), reason);
         }
         // An answer contains at most one message.
         if let Some(hiding) = hiding
             && !response.headers().contains_key(HEX_MESSAGE)
         {
-            self.tell_of_hidden(&mut response, wishes, client, repository.key(), &hiding);
+            self.add_hidden_message(&mut response, wishes, client, repository.key(), &hiding);
         }
-        Answer { response, story, client }
+        Answer { response, summary: story, client }
     }
 
-    fn tell_of_hidden(
+    fn add_hidden_message(
         &self,
         response: &mut Response<ResponseBody>,
         wishes: ResponsePreferences<'_>,
@@ -344,15 +344,15 @@ impl Site {
     ) {
         let actor = hiding.caller.principal().and_then(|principal| principal.by().actor);
         let who = (client, actor, repository.clone(), hiding.package.clone());
-        if self.told_of_hidden.first(who, self.live.load().clock.now())
+        if self.told_of_hidden.is_due(who, self.live.load().clock.now())
             && let Some(text) = hiding.answer.notice(&hiding.package)
         {
-            self.tell(response, wishes, &text);
+            self.add_message(response, wishes, &text);
         }
     }
 
     /// Adds a message that mix prints, if the client can read it.
-    fn tell(&self, response: &mut Response<ResponseBody>, wishes: ResponsePreferences<'_>, text: &str) {
+    fn add_message(&self, response: &mut Response<ResponseBody>, wishes: ResponsePreferences<'_>, text: &str) {
         let agent = wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         if hex_message::understood_by(agent)
             && let Some(value) = hex_message::value(&format!("hexkeep: {text}"))
@@ -362,7 +362,7 @@ impl Site {
         }
     }
 
-    fn tell_stale(
+    fn add_stale_message(
         &self,
         response: &mut Response<ResponseBody>,
         wishes: ResponsePreferences<'_>,
@@ -376,7 +376,7 @@ impl Site {
         }
         let agent = wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         if hex_message::understood_by(agent)
-            && self.told.first((client, repository.clone()), self.live.load().clock.now())
+            && self.told.is_due((client, repository.clone()), self.live.load().clock.now())
         {
             let text = match reason {
                 StaleReason::Skipped => {
@@ -384,7 +384,7 @@ impl Site {
                 }
                 _ => format!("{repository} is served from the cache, its upstream is unavailable ({})", reason.word()),
             };
-            self.tell(response, wishes, &text);
+            self.add_message(response, wishes, &text);
         }
     }
 }

@@ -249,7 +249,7 @@ mod tests {
     use super::*;
     use crate::cache::CacheError;
     use crate::cache::error::Internal;
-    use crate::repository::error::NotHere;
+    use crate::repository::error::MissingOffline;
 
     #[test]
     fn texts_fit_into_a_header_and_leak_nothing() {
@@ -262,15 +262,15 @@ mod tests {
             RepoError::NoChecksum { release },
             RepoError::Held { sentence: "jason 1.0.0 is held".into() },
             RepoError::NoListedChecksum { path: "builds/otp/ubuntu-14.04/OTP-17.0.tar.gz".into() },
-            RepoError::Offline { what: "packages/jason of hexpm".into(), kind: NotHere::Listed },
-            RepoError::Offline { what: "packages/jason of hexpm".into(), kind: NotHere::Unlisted },
-            RepoError::Offline { what: "installs/hex.csv".into(), kind: NotHere::Installer },
-            RepoError::Offline { what: "an answer".into(), kind: NotHere::Answer },
+            RepoError::Offline { what: "packages/jason of hexpm".into(), kind: MissingOffline::Listed },
+            RepoError::Offline { what: "packages/jason of hexpm".into(), kind: MissingOffline::Unlisted },
+            RepoError::Offline { what: "installs/hex.csv".into(), kind: MissingOffline::Installer },
+            RepoError::Offline { what: "an answer".into(), kind: MissingOffline::Answer },
             RepoError::TakenAway,
             RepoError::Untrusted(CacheError::Missing),
             RepoError::Upstream(CacheError::Missing),
             RepoError::Timeout(CacheError::Missing),
-            RepoError::Internal(CacheError::internal(Internal::Unasked)),
+            RepoError::Internal(CacheError::internal(Internal::UnexpectedNotModified)),
         ];
         for error in &errors {
             let text = Refusal::from(error).text;

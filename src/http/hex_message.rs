@@ -20,22 +20,22 @@ const CALLERS: u64 = 10_000;
 
 /// The callers that recently got a message.
 #[derive(Clone, Debug)]
-pub struct RecentlyTold<K: Eq + Hash + Send + Sync + 'static>(moka::sync::Cache<K, Timestamp>);
+pub struct RecentMessages<K: Eq + Hash + Send + Sync + 'static>(moka::sync::Cache<K, Timestamp>);
 
 /// For messages about stale answers: one per client address and repository.
-pub type ToldOfStale = RecentlyTold<(IpAddr, RepoName)>;
+pub type StaleMessages = RecentMessages<(IpAddr, RepoName)>;
 
 /// For messages about hidden releases: one per client address, account, repository and package.
-pub type ToldOfHidden = RecentlyTold<(IpAddr, Option<String>, RepoName, PackageName)>;
+pub type HiddenMessages = RecentMessages<(IpAddr, Option<String>, RepoName, PackageName)>;
 
-impl<K: Eq + Hash + Send + Sync + 'static> RecentlyTold<K> {
+impl<K: Eq + Hash + Send + Sync + 'static> RecentMessages<K> {
     /// An empty record.
     pub fn new() -> Self {
         Self(moka::sync::Cache::new(CALLERS))
     }
 
     /// Whether the caller must get this message now; if so, it is recorded as sent.
-    pub fn first(&self, what: K, now: Timestamp) -> bool {
+    pub fn is_due(&self, what: K, now: Timestamp) -> bool {
         // This is the usual case, and much cheaper than a write.
         if self.0.get(&what).is_some_and(|told| now.is_within(QUIET, told)) {
             return false;
@@ -52,7 +52,7 @@ impl<K: Eq + Hash + Send + Sync + 'static> RecentlyTold<K> {
     }
 }
 
-impl<K: Eq + Hash + Send + Sync + 'static> Default for RecentlyTold<K> {
+impl<K: Eq + Hash + Send + Sync + 'static> Default for RecentMessages<K> {
     fn default() -> Self {
         Self::new()
     }
@@ -108,11 +108,11 @@ mod tests {
 
     #[test]
     fn a_caller_is_told_once_for_a_repository() {
-        let told = ToldOfStale::new();
+        let told = StaleMessages::new();
         let (here, there) = ("127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap());
         let (hexpm, acme) = ("hexpm".parse().unwrap(), "acme".parse().unwrap());
         let at = |seconds: u64| Timestamp::from_secs(1_000_000 + seconds);
-        let first = |caller: IpAddr, repository: &RepoName, now| told.first((caller, repository.clone()), now);
+        let first = |caller: IpAddr, repository: &RepoName, now| told.is_due((caller, repository.clone()), now);
         assert!(first(here, &hexpm, at(0)));
         assert!(!first(here, &hexpm, at(0)) && !first(here, &hexpm, at(599)));
         assert!(first(there, &hexpm, at(0)) && first(here, &acme, at(0)));

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::dispatch::Site;
 use super::head_guard::HeadGuard;
-use super::malformed::MAX_HEAD;
+use super::malformed_heads::MAX_HEAD;
 use super::stack::{Stack, stack};
 use super::stall_guard::StallGuard;
 use super::streams::{Overdue, Streams, WatchedService};
@@ -161,7 +161,7 @@ where
         .header_read_timeout(patience.head)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    to_the_end(connection, None, tasks).await;
+    serve_connection(connection, None, tasks).await;
 }
 
 async fn serve_http2<T>(stream: T, service: Stack, patience: ListenerTimeouts, tasks: &Tasks)
@@ -178,11 +178,11 @@ where
         .max_header_list_size(16 * 1024)
         .keep_alive_interval(Some(patience.head))
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    to_the_end(connection, Some(&streams), tasks).await;
+    serve_connection(connection, Some(&streams), tasks).await;
 }
 
 /// Serves a connection to its end. Its `streams` may end it when it is overdue.
-async fn to_the_end<C>(connection: C, streams: Option<&Streams>, tasks: &Tasks)
+async fn serve_connection<C>(connection: C, streams: Option<&Streams>, tasks: &Tasks)
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
@@ -191,7 +191,7 @@ where
     let ended = loop {
         let overdue = async {
             match streams {
-                Some(streams) => streams.run_out().await,
+                Some(streams) => streams.wait_until_overdue().await,
                 None => std::future::pending().await,
             }
         };

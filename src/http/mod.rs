@@ -14,7 +14,7 @@ mod head_guard;
 pub mod hex_message;
 mod installs;
 pub mod listener;
-mod malformed;
+mod malformed_heads;
 pub mod observe;
 mod pages;
 mod repository_request;

@@ -28,7 +28,7 @@ where
     let wishes = ResponsePreferences::of_head(&parts);
     let refused = |refusal: &Refusal| Answer {
         response: respond::refusal(wishes, refusal),
-        story: RequestSummary::page(),
+        summary: RequestSummary::page(),
         client,
     };
     let query = parts.uri.query().unwrap_or_default();
@@ -74,5 +74,5 @@ where
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.insert(CONTENT_LENGTH, length.into());
-    Answer { response, story: RequestSummary::page(), client }
+    Answer { response, summary: RequestSummary::page(), client }
 }

@@ -80,7 +80,7 @@ where
         let mut record = Record::new(request.method().clone(), request.uri().path(), self.peer, site);
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let Answer { mut response, story, client } = answer.await?;
+            let Answer { mut response, summary: story, client } = answer.await?;
             if let Some(id) = record.id.header() {
                 response.headers_mut().insert(REQUEST_ID, id);
             }
@@ -135,7 +135,7 @@ where
                     let wishes =
                         ResponsePreferences { method: &Method::GET, headers: &headers, version: Version::HTTP_11 };
                     let response = respond::refusal(wishes, &Refusal::internal());
-                    Ok(Answer { response, story: RequestSummary::default(), client })
+                    Ok(Answer { response, summary: RequestSummary::default(), client })
                 }
             }
         })

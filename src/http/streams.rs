@@ -80,7 +80,7 @@ impl Streams {
     }
 
     /// Waits until the connection must be closed. Cancel safe.
-    pub(super) async fn run_out(&self) -> Overdue {
+    pub(super) async fn wait_until_overdue(&self) -> Overdue {
         let tick = self.patience.head.min(self.patience.progress) / 4;
         loop {
             sleep(tick).await;

@@ -7,7 +7,7 @@ use crate::state::AccountError;
 
 /// The names in a command about accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct OrderedNames {
+pub(super) struct CommandNames {
     /// The user that the command changes.
     user: Option<String>,
     /// The organization that the command changes.
@@ -20,7 +20,7 @@ pub(super) struct OrderedNames {
     email: Option<String>,
 }
 
-impl OrderedNames {
+impl CommandNames {
     /// The names in `command`.
     pub(super) fn of(command: &Command) -> Self {
         match command {
@@ -82,7 +82,7 @@ impl OrderedNames {
     }
 
     /// Turns an account error, which contains no names, into a [`Refusal`] with the names of the command.
-    pub(super) fn told(self, error: OperationError) -> OperationError {
+    pub(super) fn add_names(self, error: OperationError) -> OperationError {
         match error {
             OperationError::Account(ManageError::Account(refused)) => match self.refusal(&refused) {
                 Some(refusal) => refusal.into(),

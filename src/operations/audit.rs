@@ -86,7 +86,7 @@ impl Operator {
                 let entries = self.state.audit_of_repository(key, page).await?;
                 // The log keeps the lines of a repository that is no longer configured.
                 if let (true, Err(_)) = (entries.is_empty() && page <= 1, self.repository(key)) {
-                    return Err(Refusal::NothingWritten(key.to_owned()).into());
+                    return Err(Refusal::NoAuditEntries(key.to_owned()).into());
                 }
                 entries
             }

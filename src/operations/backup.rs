@@ -14,7 +14,7 @@ use super::{OperationError, Refusal};
 use crate::shutdown;
 use crate::store::StoreLock;
 use crate::store::disk::RealDisk;
-use crate::store::durable::Restoring;
+use crate::store::durable_files::Restoring;
 use crate::tasks::backup::{self, BackupError};
 use crate::tasks::report::Reporter;
 

@@ -44,8 +44,8 @@ impl Operator {
         match asked {
             BundleJob::Create(asked) => self.create_bundle(asked, report).await,
             BundleJob::Verify { file, trust } => {
-                let proof = self.prove_bundle(&file, trust.as_deref(), &report).await?;
-                Ok(proven(&proof))
+                let proof = self.verify_bundle(&file, trust.as_deref(), &report).await?;
+                Ok(verified_outcome(&proof))
             }
             BundleJob::Import { file, trust } => self.import_bundle(file, trust.as_deref(), report).await,
             BundleJob::Key => Ok(BundleOutcome::Key(self.bundle_signer().await?.fingerprint().to_string())),
@@ -77,7 +77,7 @@ impl Operator {
             }
         };
         let evicted = self.shared.metrics.evicted.get();
-        let (wanted, failed) = self.all_wanted(asked.wanted.repository.as_deref(), &asked.wanted.releases)?;
+        let (wanted, failed) = self.wanted_releases(asked.wanted.repository.as_deref(), &asked.wanted.releases)?;
         let extent = PrefetchExtent::from(&asked.wanted);
         let (brought, wanted) = prefetch::run(wanted, extent, &report).await;
         let failed: Vec<String> = failed.into_iter().chain(brought.failed).collect();
@@ -115,7 +115,7 @@ impl Operator {
         })
     }
 
-    async fn prove_bundle(
+    async fn verify_bundle(
         &self,
         file: &Path,
         trust: Option<&str>,
@@ -142,12 +142,12 @@ impl Operator {
         report: Reporter,
     ) -> Result<BundleOutcome, OperationError> {
         let place = self.under_way.begin(ExclusiveJob::Import).map_err(Refusal::from)?;
-        let proof = self.prove_bundle(&file, trust, &report).await?;
+        let proof = self.verify_bundle(&file, trust, &report).await?;
         can_be_imported(&proof)?;
         let operator = self.clone();
         let taking = self.shared.tasks.spawn(async move {
             let _place = place;
-            let taken = operator.take_bundle(&file, proof, report).await;
+            let taken = operator.store_bundle(&file, proof, report).await;
             if let Err(error) = &taken {
                 let failure = error.sentence();
                 tracing::info!(file = %file.display(), %failure, "the bundle was not imported");
@@ -157,7 +157,7 @@ impl Operator {
         taking.await.map_err(TaskError::from)?
     }
 
-    async fn take_bundle(
+    async fn store_bundle(
         &self,
         file: &Path,
         proof: VerifiedBundle,
@@ -173,7 +173,7 @@ impl Operator {
             Ok((import::run(&mut opened, &proof, &here, runtime, &report)?, proof))
         })
         .await?;
-        let owed = self.take_over_owed(&proof).await?;
+        let owed = self.import_exemptions(&proof).await?;
         let Opened { manifest, signer, digest, .. } = &proof.opened;
         let detail = format!("{} of bundle {digest}, signed with the key {signer}", contents(manifest));
         for part in &manifest.repositories {
@@ -242,7 +242,7 @@ fn contents(manifest: &Manifest) -> Contents {
     Contents { releases, docs, installers: manifest.installers.len() }
 }
 
-fn proven(proof: &VerifiedBundle) -> BundleOutcome {
+fn verified_outcome(proof: &VerifiedBundle) -> BundleOutcome {
     let manifest = &proof.opened.manifest;
     let since = manifest.since.map(|since| outcome::Since {
         digest: since.0.to_string(),

@@ -1,8 +1,8 @@
 //! Commands of administrators about accounts, local repositories and policies, from the terminal or over the API.
 
-mod flat;
+mod json_commands;
 
-pub use flat::{Named, named};
+pub use json_commands::{Named, named};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub enum Command {
 impl Command {
     /// Whether the command only reads data of the store, so that its result is always empty on a new store. Commands
     /// that may send requests to an upstream do not count.
-    pub fn tells_of_the_store(&self) -> bool {
+    pub fn reads_only_the_store(&self) -> bool {
         match self {
             Self::User(order) => matches!(order, UserCommand::List),
             Self::Key(order) => matches!(order, KeyCommand::List { .. }),

@@ -16,7 +16,7 @@ use crate::repository::RepoError;
 use crate::repository::local::WriteError;
 use crate::shutdown::TaskError;
 use crate::state::{AccountError, StateError};
-use crate::store::durable::RestoreError;
+use crate::store::durable_files::RestoreError;
 use crate::store::vault::VaultError;
 use crate::store::{OpenError, StoreError};
 use crate::tasks::backup::BackupError;
@@ -126,13 +126,13 @@ pub enum Refusal {
     NoRepository { key: String, known: Vec<String> },
     /// No repository has this key, and the audit log has no line about it.
     #[error("there is no repository `{0}`, and the audit log has no entry about it")]
-    NothingWritten(String),
+    NoAuditEntries(String),
     /// A grant is for a repository that is not configured.
     #[error("there is no repository `{0}`")]
     UnknownRepository(String),
     /// A lock file refers to a repository that is not configured.
     #[error("there is no repository `{0}`; use --repo to select the repository for these packages")]
-    NothingStandsFor(String),
+    UnknownLockRepository(String),
     /// The repository is not of type remote.
     #[error("`{0}` has no upstream to mirror")]
     NoUpstream(String),
@@ -141,7 +141,7 @@ pub enum Refusal {
     NotLocal(String),
     /// The repository is not served to clients directly.
     #[error("{0}; use that virtual repository instead")]
-    NotDirect(Through),
+    NotDirect(IndirectRepository),
     /// A folder would contain releases that a policy holds.
     #[error(
         "cannot write a folder: `{0}` has a policy, and a folder would contain releases that the policy holds; run the command without --to"
@@ -151,7 +151,7 @@ pub enum Refusal {
     #[error(
         "cannot write a folder: {0}, and a folder would contain releases that are held there; run the command without --to"
     )]
-    FolderOfIndirect(Through),
+    FolderOfIndirect(IndirectRepository),
     /// A purge of a local repository, which is not a cache.
     #[error("`{0}` is a local repository, not a cache; to remove a release permanently, use `hexkeep release remove`")]
     PurgeOfLocal(String),
@@ -249,7 +249,7 @@ pub enum Refusal {
     #[error(
         "`{0}` is not a time in the future; write a time such as 2026-11-01T12:00:00Z, or a date, which means its end"
     )]
-    NotToCome(String),
+    NotInFuture(String),
     /// A requirement that no version can meet.
     #[error("`{0}` matches no version")]
     MatchesNothing(String),
@@ -261,7 +261,7 @@ pub enum Refusal {
     Reason { most: usize },
     /// A garbage collection without a rule would remove everything.
     #[error("no rule for files to keep; add --keep-latest N, --unused-for TIME, or both")]
-    KeepWhat,
+    NoRetentionRule,
     /// A garbage collection with a time that is shorter than the recorded precision.
     #[error("--unused-for is too short: the last use of a file is recorded to the hour; write 1h or more")]
     UnusedTooShort,
@@ -293,14 +293,14 @@ pub enum Refusal {
 
 /// A repository that is not served directly, and the virtual repositories that serve it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Through {
+pub struct IndirectRepository {
     /// Key of the repository.
     pub key: String,
     /// Keys of the virtual repositories.
     pub above: Vec<String>,
 }
 
-impl fmt::Display for Through {
+impl fmt::Display for IndirectRepository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, above } = self;
         match above.as_slice() {

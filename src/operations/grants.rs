@@ -60,7 +60,11 @@ impl GrantOutcome {
 }
 
 impl Operator {
-    pub(super) async fn order_grant(&self, command: GrantCommand, by: &Actor) -> Result<GrantOutcome, OperationError> {
+    pub(super) async fn run_grant_command(
+        &self,
+        command: GrantCommand,
+        by: &Actor,
+    ) -> Result<GrantOutcome, OperationError> {
         let accounts = self.accounts();
         Ok(match command {
             GrantCommand::Add { owner, repository, pattern } => {

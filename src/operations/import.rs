@@ -96,7 +96,7 @@ impl Operator {
         folder: PathBuf,
         report: &Reporter,
     ) -> Result<Imported, OperationError> {
-        let (local, grant) = self.administrate(&key, Actor::console())?;
+        let (local, grant) = self.local_with_grant(&key, Actor::console())?;
         let surveyed = shutdown::blocking(move || survey(&folder, &key));
         let found = surveyed.await??;
         let total = (found.tarballs.len() + found.docs.len()) as u64;

@@ -114,7 +114,7 @@ impl KeyOutcome {
 }
 
 impl Operator {
-    pub(super) async fn order_key(&self, command: KeyCommand, by: &Actor) -> Result<KeyOutcome, OperationError> {
+    pub(super) async fn run_key_command(&self, command: KeyCommand, by: &Actor) -> Result<KeyOutcome, OperationError> {
         Ok(match command {
             KeyCommand::Create { owner, name, permissions, days } => {
                 self.create_key(&owner, name, &permissions, days, by).await?
@@ -150,13 +150,13 @@ impl Operator {
         let end = |days: u64| self.shared.clock.now().plus(Duration::from_secs(days.saturating_mul(DAY)));
         let new = NewKey { owner, name, permissions: permissions.clone(), revoke_at: days.map(end) };
         let (secret, key) = self.accounts().create_key(new, None, by).await?;
-        let useless = self.good_for_nothing(owner, &permissions).await?;
+        let useless = self.ineffective_permissions(owner, &permissions).await?;
         Ok(KeyOutcome::Created { secret: secret.expose().to_owned(), name: key.name, useless })
     }
 
     /// The permissions that have no effect at present. The key gets them anyway, because the repository may be
     /// configured, or read access granted, later.
-    async fn good_for_nothing(
+    async fn ineffective_permissions(
         &self,
         owner: Owner,
         permissions: &Permissions,

@@ -185,21 +185,21 @@ impl Operator {
             return Err(Refusal::FolderOfPoliced(remote.key().to_string()).into());
         }
         if asked.to.is_some() && !remote.identity().direct {
-            return Err(Refusal::FolderOfIndirect(self.only_through(remote.key())).into());
+            return Err(Refusal::FolderOfIndirect(self.virtuals_serving(remote.key())).into());
         }
         let mut outcome = MirrorOutcome::default();
         match asked.action {
             MirrorAction::Bring | MirrorAction::DryRun => {
                 outcome.brought = Some(self.bring(&remote, &plan, &report).await?);
             }
-            MirrorAction::Verify => outcome.here = Some(look(&remote, &plan, report.clone()).await?.0),
+            MirrorAction::Verify => outcome.here = Some(verify_mirrored(&remote, &plan, report.clone()).await?.0),
             MirrorAction::Repair => {
-                let (here, found) = look(&remote, &plan, report.clone()).await?;
+                let (here, found) = verify_mirrored(&remote, &plan, report.clone()).await?;
                 outcome.here = Some(here);
                 if !found.wrong.is_empty() {
-                    forget(&remote, found).await?;
+                    remove_damaged(&remote, found).await?;
                     outcome.brought = Some(self.bring(&remote, &plan, &report).await?);
-                    outcome.here = Some(look(&remote, &plan, report.clone()).await?.0);
+                    outcome.here = Some(verify_mirrored(&remote, &plan, report.clone()).await?.0);
                 }
             }
         }
@@ -228,7 +228,7 @@ impl Operator {
     }
 
     /// Runs the mirrors of the configuration by their schedules, until `tasks` stop.
-    pub async fn keep_mirrors(&self, tasks: Tasks) {
+    pub async fn run_scheduled_mirrors(&self, tasks: Tasks) {
         let runs = LastRuns::default();
         loop {
             for (key, schedule) in self.scheduled() {
@@ -240,7 +240,7 @@ impl Operator {
                     let _run = run;
                     tokio::select! {
                         () = stopping.stopping() => {}
-                        () = operator.keep_mirror(&key, &schedule) => {}
+                        () = operator.run_scheduled_mirror(&key, &schedule) => {}
                     }
                 });
             }
@@ -257,7 +257,7 @@ impl Operator {
         scheduled.filter_map(|one| Some((one.repository.key().clone(), one.mirror.clone()?))).collect()
     }
 
-    async fn keep_mirror(&self, key: &RepoName, schedule: &MirrorSchedule) {
+    async fn run_scheduled_mirror(&self, key: &RepoName, schedule: &MirrorSchedule) {
         let Ok(remote) = self.remote(key.as_str()) else { return };
         let plan = MirrorPlan {
             packages: Some(schedule.packages.clone()),
@@ -294,7 +294,7 @@ impl Operator {
 }
 
 /// Verifies all mirrored files.
-async fn look(
+async fn verify_mirrored(
     remote: &Arc<RemoteRepository>,
     plan: &MirrorPlan,
     report: Reporter,
@@ -306,7 +306,7 @@ async fn look(
 }
 
 /// Removes damaged files from the cache, so that they are downloaded again.
-async fn forget(remote: &Arc<RemoteRepository>, found: verify::Verified) -> Result<(), OperationError> {
+async fn remove_damaged(remote: &Arc<RemoteRepository>, found: verify::Verified) -> Result<(), OperationError> {
     let forgotten = remote.blocking(move |remote| {
         found.concerned.iter().try_for_each(|(package, damaged)| remote.forget_mirrored(package, damaged))
     });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::account_refusals::OrderedNames;
+use super::account_refusals::CommandNames;
 use super::commands::{Command, InspectCommand};
 use super::job_exclusion::RunningJobs;
 use super::jobs::Job;
@@ -37,7 +37,7 @@ impl Operator {
     }
 
     /// Replaces the active setup.
-    pub fn set_up(&self, setup: Setup) {
+    pub fn replace_setup(&self, setup: Setup) {
         self.setup.store(Arc::new(setup));
     }
 
@@ -85,7 +85,7 @@ impl Operator {
     }
 
     /// The local repository with this key, and an administrator's grant for it.
-    pub(super) fn administrate(&self, key: &str, by: Actor) -> Result<(Arc<LocalRepository>, WriteGrant), Refusal> {
+    pub(super) fn local_with_grant(&self, key: &str, by: Actor) -> Result<(Arc<LocalRepository>, WriteGrant), Refusal> {
         let local = self.local(key)?;
         let grant = WriteGrant::administrator(local.key().clone(), by);
         Ok((local, grant))
@@ -93,18 +93,18 @@ impl Operator {
 
     /// Runs a command.
     pub async fn administer(&self, command: Command, by: Actor) -> Result<CommandOutcome, OperationError> {
-        let names = OrderedNames::of(&command);
-        self.carry_out(command, by).await.map_err(|error| names.told(error))
+        let names = CommandNames::of(&command);
+        self.dispatch(command, by).await.map_err(|error| names.add_names(error))
     }
 
-    async fn carry_out(&self, command: Command, by: Actor) -> Result<CommandOutcome, OperationError> {
+    async fn dispatch(&self, command: Command, by: Actor) -> Result<CommandOutcome, OperationError> {
         Ok(match command {
-            Command::User(order) => self.order_user(order, &by).await?.into(),
-            Command::Key(order) => self.order_key(order, &by).await?.into(),
-            Command::Organization(order) => self.order_organization(order, &by).await?.into(),
-            Command::Grant(order) => self.order_grant(order, &by).await?.into(),
-            Command::Release(order) => self.order_release(order, by).await?.into(),
-            Command::Policy(order) => self.order_policy(order, &by).await?,
+            Command::User(order) => self.run_user_command(order, &by).await?.into(),
+            Command::Key(order) => self.run_key_command(order, &by).await?.into(),
+            Command::Organization(order) => self.run_organization_command(order, &by).await?.into(),
+            Command::Grant(order) => self.run_grant_command(order, &by).await?.into(),
+            Command::Release(order) => self.run_release_command(order, by).await?.into(),
+            Command::Policy(order) => self.run_policy_command(order, &by).await?,
             Command::Inspect(order) => self.inspect(order).await?,
         })
     }

@@ -95,7 +95,7 @@ impl OrganizationOutcome {
 }
 
 impl Operator {
-    pub(super) async fn order_organization(
+    pub(super) async fn run_organization_command(
         &self,
         command: OrganizationCommand,
         by: &Actor,

@@ -64,7 +64,7 @@ impl Operator {
     ) -> Result<PinOutcome, OperationError> {
         let (_, enforcer) = self.policed(&key)?;
         check_reason(reason)?;
-        let until = until.map(|text| self.time_to_come(text)).transpose()?;
+        let until = until.map(|text| self.future_time(text)).transpose()?;
         let mut not_pinned = FirstOf::default();
         for LockFileRelease { package, version, .. } in releases.iter().filter(|release| release.checksum().is_none()) {
             not_pinned.add(|| format!("{package} {version} is not pinned: the lock file has no checksum of it"));
@@ -77,7 +77,7 @@ impl Operator {
         let count = pins.len();
         // There may be tens of thousands, and they are no longer needed.
         drop(pins);
-        self.keep_pinned().await?;
+        self.protect_pinned().await?;
         Ok(PinOutcome::Pinned { repository: key, releases: count, not_pinned })
     }
 
@@ -90,14 +90,14 @@ impl Operator {
         let (_, enforcer) = self.policed(&key)?;
         let released: Vec<(&str, &str)> = releases.iter().map(|release| (release.package, release.version)).collect();
         let count = enforcer.unpin(&released, by).await?;
-        self.keep_pinned().await?;
+        self.protect_pinned().await?;
         Ok(PinOutcome::Unpinned { repository: key, releases: count })
     }
 
     /// Reads a time in the future.
-    pub(super) fn time_to_come(&self, text: &str) -> Result<Timestamp, Refusal> {
+    pub(super) fn future_time(&self, text: &str) -> Result<Timestamp, Refusal> {
         let moment = date_time::parse(text).filter(|until| *until > self.shared.clock.now());
-        moment.ok_or_else(|| Refusal::NotToCome(text.to_owned()))
+        moment.ok_or_else(|| Refusal::NotInFuture(text.to_owned()))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::hex::version::ReleaseVersion;
 use crate::policy::decide::{AllowedBy, Decision};
-use crate::repository::enforcer::{Enforcer, Said};
+use crate::repository::enforcer::{Enforcer, ReleaseDecision};
 use crate::repository::{RepoError, Repository};
 use crate::state::audit::Actor;
 
@@ -64,7 +64,7 @@ impl PolicyTestReport {
 }
 
 impl Operator {
-    pub(super) async fn order_policy(
+    pub(super) async fn run_policy_command(
         &self,
         command: PolicyCommand,
         by: &Actor,
@@ -135,7 +135,7 @@ impl Operator {
             let sentence = || describe(&enforcer, &package, text, found);
             match &found.decision {
                 Decision::Allowed { because: AllowedBy::Clean, .. } => {
-                    said.extend(found.is_so_far.then(sentence).flatten())
+                    said.extend(found.is_provisional.then(sentence).flatten())
                 }
                 Decision::Allowed { because, .. } => {
                     *exempt.entry(because.words()).or_default() += 1;
@@ -143,7 +143,11 @@ impl Operator {
                 }
                 Decision::Held { .. } => {
                     held += 1;
-                    said.push(format!("{}; {}", sentence().unwrap_or_default(), instead(&decisions, version)));
+                    said.push(format!(
+                        "{}; {}",
+                        sentence().unwrap_or_default(),
+                        suggest_alternative(&decisions, version)
+                    ));
                 }
             }
         }
@@ -155,7 +159,7 @@ impl Operator {
         &self,
         repository: &Repository,
         package: &PackageName,
-    ) -> Result<Vec<(Box<str>, Said)>, OperationError> {
+    ) -> Result<Vec<(Box<str>, ReleaseDecision)>, OperationError> {
         let decisions = repository.explain_policy(package, Instant::now() + PATIENCE).await;
         decisions.map_err(|error| match error {
             RepoError::NotFound => {
@@ -167,13 +171,13 @@ impl Operator {
     }
 }
 
-fn describe(enforcer: &Enforcer, package: &PackageName, text: &str, said: &Said) -> Option<String> {
+fn describe(enforcer: &Enforcer, package: &PackageName, text: &str, said: &ReleaseDecision) -> Option<String> {
     let version = text.parse().ok()?;
     Some(enforcer.describe(&ArtifactName { package: package.clone(), version }, said))
 }
 
 /// Suggests the newest allowed release to use instead of `version`, of the same series if possible.
-fn instead(decisions: &[(Box<str>, Said)], version: &str) -> String {
+fn suggest_alternative(decisions: &[(Box<str>, ReleaseDecision)], version: &str) -> String {
     let series = |version: &ReleaseVersion| match version.numbers() {
         [0, minor, _] => (0, minor),
         [major, ..] => (major, 0),

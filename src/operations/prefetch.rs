@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{OperationError, Refusal, Through};
+use super::error::{IndirectRepository, OperationError, Refusal};
 use super::jobs::PrefetchJob;
 use super::locked_releases::{LockFileRelease, LockedReleases};
 use super::operator::Operator;
@@ -57,7 +57,7 @@ impl Prefetched {
 
 impl Operator {
     pub(super) async fn prefetch(&self, asked: PrefetchJob, report: &Reporter) -> Result<Prefetched, OperationError> {
-        let (wanted, mut failed) = self.all_wanted(asked.repository.as_deref(), &asked.releases)?;
+        let (wanted, mut failed) = self.wanted_releases(asked.repository.as_deref(), &asked.releases)?;
         let evicted = self.shared.metrics.evicted.get();
         let (done, _) = prefetch::run(wanted, PrefetchExtent::from(&asked), report).await;
         failed.extend(done.failed);
@@ -73,31 +73,31 @@ impl Operator {
     }
 
     /// Refuses a repository that is served only through virtual repositories, because it would bypass their policies.
-    fn is_taken_from(&self, repository: &Repository) -> Result<(), Refusal> {
+    fn check_direct(&self, repository: &Repository) -> Result<(), Refusal> {
         if repository.identity().direct {
             return Ok(());
         }
-        Err(Refusal::NotDirect(self.only_through(repository.key())))
+        Err(Refusal::NotDirect(self.virtuals_serving(repository.key())))
     }
 
     /// The virtual repositories that serve a repository without `direct`.
-    pub(super) fn only_through(&self, key: &RepoName) -> Through {
+    pub(super) fn virtuals_serving(&self, key: &RepoName) -> IndirectRepository {
         let above = self.repositories().into_iter().filter_map(|one| {
             let composed = one.as_virtual().filter(|composed| one.identity().direct && composed.has_member(key))?;
             Some(composed.key().to_string())
         });
-        Through { key: key.to_string(), above: above.collect() }
+        IndirectRepository { key: key.to_string(), above: above.collect() }
     }
 
     /// Converts the releases of lock files to requests, and returns an error for each release where this is not
     /// possible.
-    pub(super) fn all_wanted(
+    pub(super) fn wanted_releases(
         &self,
         repository: Option<&str>,
         releases: &LockedReleases,
     ) -> Result<(Vec<WantedRelease>, Vec<String>), Refusal> {
         let base = self.base(repository)?;
-        self.is_taken_from(&base)?;
+        self.check_direct(&base)?;
         let (mut wanted, mut failed) = (Vec::new(), Vec::new());
         for locked in releases {
             match self.wanted(&locked, &base, repository.is_some()) {
@@ -126,11 +126,11 @@ impl Operator {
                 (Ok(found), _) => found,
                 (Err(_), true) => base.clone(),
                 (Err(_), false) => {
-                    return Err(Refusal::NothingStandsFor(word.to_owned()));
+                    return Err(Refusal::UnknownLockRepository(word.to_owned()));
                 }
             },
         };
-        self.is_taken_from(&repository)?;
+        self.check_direct(&repository)?;
         let digest = |text: Option<&str>| text.map(Sha256::from_hex).transpose();
         Ok(WantedRelease {
             repository,

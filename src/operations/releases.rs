@@ -74,14 +74,14 @@ impl ReleaseOutcome {
 }
 
 impl Operator {
-    pub(super) async fn order_release(
+    pub(super) async fn run_release_command(
         &self,
         command: ReleaseCommand,
         by: Actor,
     ) -> Result<ReleaseOutcome, OperationError> {
         match command {
             ReleaseCommand::Remove { repository, package, version, reason } => {
-                let (local, grant) = self.administrate(&repository, by)?;
+                let (local, grant) = self.local_with_grant(&repository, by)?;
                 let name: PackageName = package.parse().map_err(Refusal::from)?;
                 let version: Option<ReleaseVersion> = version.as_deref().map(read).transpose()?;
                 let removed = local.remove(&grant, &name, version.as_ref(), &reason).await;
@@ -92,7 +92,7 @@ impl Operator {
                 Ok(ReleaseOutcome::Removed { package, releases })
             }
             ReleaseCommand::Allow { repository, package, version } => {
-                let (local, grant) = self.administrate(&repository, by)?;
+                let (local, grant) = self.local_with_grant(&repository, by)?;
                 let (name, number) = (package.parse().map_err(Refusal::from)?, read(&version)?);
                 let allowed = local.allow_again(&grant, &name, &number).await;
                 allowed.map_err(|error| match error {
@@ -103,7 +103,7 @@ impl Operator {
             }
             ReleaseCommand::Forget { repository, package } => self.forget_name(repository, package, by).await,
             ReleaseCommand::Reindex { repository } => {
-                let (local, grant) = self.administrate(&repository, by)?;
+                let (local, grant) = self.local_with_grant(&repository, by)?;
                 let done = local.reindex(&grant).await?;
                 Ok(ReleaseOutcome::Reindexed { restored: done.restored, taken: done.taken, failed: done.failed })
             }

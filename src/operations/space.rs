@@ -154,7 +154,7 @@ impl Stats {
 
 impl Operator {
     /// Protects pinned files from eviction.
-    pub async fn keep_pinned(&self) -> Result<(), OperationError> {
+    pub async fn protect_pinned(&self) -> Result<(), OperationError> {
         let mut all = gc::PinnedReleases::new(&self.shared.store);
         let add = |one: PinnedRelease| all.add((&one.source, &one.package), &one.checksum, one.until);
         self.state.each_pinned(self.shared.clock.now(), add).await?;
@@ -163,7 +163,7 @@ impl Operator {
 
     pub(super) async fn collect(&self, asked: CollectJob, report: Reporter) -> Result<CollectOutcome, OperationError> {
         if asked.keep_latest.is_none() && asked.unused_for.is_none() {
-            return Err(Refusal::KeepWhat.into());
+            return Err(Refusal::NoRetentionRule.into());
         }
         let unused_for = asked.unused_for.map(Duration::from_secs);
         if unused_for.is_some_and(|age| age < USED_TO) {
@@ -179,7 +179,7 @@ impl Operator {
             let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
             Timestamp::from_millis(now.as_millis().saturating_sub(age))
         });
-        self.keep_pinned().await?;
+        self.protect_pinned().await?;
         let locked = asked.releases.iter().map(|one| (one.package.to_owned(), one.version.to_owned()));
         let mut releases: BTreeSet<_> = locked.collect();
         let add = |one: PinnedRelease| _ = releases.insert((one.package, one.version));

@@ -158,7 +158,11 @@ impl UserOutcome {
 }
 
 impl Operator {
-    pub(super) async fn order_user(&self, command: UserCommand, by: &Actor) -> Result<UserOutcome, OperationError> {
+    pub(super) async fn run_user_command(
+        &self,
+        command: UserCommand,
+        by: &Actor,
+    ) -> Result<UserOutcome, OperationError> {
         let accounts = self.accounts();
         Ok(match command {
             UserCommand::Add { name, email, full_name, password, admin } => {

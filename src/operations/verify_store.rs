@@ -9,7 +9,7 @@ use super::operator::Operator;
 use super::outcome::Text;
 use crate::shutdown;
 use crate::tasks::report::Reporter;
-use crate::tasks::verify_store::{self, Findings, ScrubError, Telling};
+use crate::tasks::verify_store::{self, Findings, ItemReporter, ScrubError};
 
 /// The result of a verification of the store and the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +69,7 @@ impl Operator {
         let local = verify_store::LocalRepositories { own, named, now: self.shared.clock.now() };
         let own = local.own.len() as u64;
         let cached = shutdown::blocking(move || {
-            let mut telling = Telling::begin(report, verify_store::count(&store)? + own);
+            let mut telling = ItemReporter::begin(report, verify_store::count(&store)? + own);
             let mut seen = |seen| telling.say_blocking(seen);
             let findings = verify_store::run(&store, &remotes, &virtuals, &installs, repair, &mut seen)?;
             Ok::<_, ScrubError>((findings, telling))

@@ -81,7 +81,7 @@ impl WaiverOutcome {
                 let releases = requirement.as_ref().map(|one| format!(" {one}")).unwrap_or_default();
                 let remark = format!(
                     "waived {package}{releases} for `{repository}` until {}; releases that the policy denies stay held",
-                    date_time::said(*until)
+                    date_time::print_end(*until)
                 );
                 Text { remarks: vec![remark], ..Text::line(number.to_string()) }
             }
@@ -106,7 +106,7 @@ impl Operator {
         let (_, enforcer) = self.policed(&key)?;
         check_reason(reason)?;
         let package: PackageName = package.parse().map_err(Refusal::from)?;
-        let until = self.time_to_come(until)?;
+        let until = self.future_time(until)?;
         let requirement = match requirement {
             None => None,
             Some(text) => {

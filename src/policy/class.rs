@@ -26,7 +26,7 @@ pub struct ByClass<T> {
 
 impl<T> ByClass<T> {
     /// The value for one class.
-    pub fn of(&self, class: Class) -> &T {
+    pub fn get(&self, class: Class) -> &T {
         match class {
             Class::Cooldown => &self.cooldown,
             Class::Freeze => &self.freeze,
@@ -37,7 +37,7 @@ impl<T> ByClass<T> {
     }
 
     /// The value for one class, mutable.
-    pub fn of_mut(&mut self, class: Class) -> &mut T {
+    pub fn get_mut(&mut self, class: Class) -> &mut T {
         match class {
             Class::Cooldown => &mut self.cooldown,
             Class::Freeze => &mut self.freeze,

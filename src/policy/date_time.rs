@@ -20,7 +20,7 @@ pub fn parse(text: &str) -> Option<Timestamp> {
 
 /// Prints the time at which something ends: `the end of 2026-11-01 (UTC)` if it is the end of a day, else the time
 /// itself.
-pub fn said(end: Timestamp) -> String {
+pub fn print_end(end: Timestamp) -> String {
     let seconds = end.as_secs();
     match seconds.checked_sub(DAY.as_secs()).filter(|_| seconds.is_multiple_of(DAY.as_secs())) {
         Some(midnight) => {
@@ -42,7 +42,7 @@ mod tests {
             ("2027-01-02T00:00:00Z", "the end of 2027-01-01 (UTC)"),
             ("2027-01-01T12:00:00Z", "2027-01-01T12:00:00Z"),
         ] {
-            assert_eq!(said(parse(written).unwrap()), expected);
+            assert_eq!(print_end(parse(written).unwrap()), expected);
         }
     }
 

@@ -68,8 +68,8 @@ pub fn decide(
     now: Timestamp,
 ) -> Decision {
     let case = ReleaseCase::new(package, release, rules, known, now);
-    let verdict = answer(&case, now);
-    let until = moments(&case).into_iter().find(|moment| answer(&case, *moment).is_ok() != verdict.is_ok());
+    let verdict = decide_at(&case, now);
+    let until = change_times(&case).into_iter().find(|moment| decide_at(&case, *moment).is_ok() != verdict.is_ok());
     match verdict {
         Ok(because) => Decision::Allowed { because, until },
         Err(reason) => Decision::Held { reason, until },
@@ -92,7 +92,7 @@ pub fn first_held(
     let mut begins: Vec<Class> = Vec::new();
     for (rule, _) in restrictions(&case, question).filter(|(_, reason)| reason.is_decided()) {
         let class = rule.class();
-        if exemption.held_since.of(class).is_none() && !begins.contains(&class) {
+        if exemption.held_since.get(class).is_none() && !begins.contains(&class) {
             begins.push(class);
         }
     }
@@ -100,19 +100,19 @@ pub fn first_held(
 }
 
 /// The decision at `moment`, which must not be earlier than `case.now`.
-fn answer(case: &ReleaseCase<'_>, moment: Timestamp) -> Result<AllowedBy, Reason> {
+fn decide_at(case: &ReleaseCase<'_>, moment: Timestamp) -> Result<AllowedBy, Reason> {
     // Overrides are left out here: a release is clean only if the rules allow it without them.
     let is_clean = || restrictions(case, RuleQuery { moment, heeds_overrides: false }).next().is_none();
-    match overrides::winner(case.lasting(moment)) {
+    match overrides::effective_override(case.active_overrides(moment)) {
         Some(Override { effect: Effect::Deny, reason, .. }) => return Err(Reason::denied(reason.as_deref())),
         Some(_) => return Ok(if is_clean() { AllowedBy::Clean } else { AllowedBy::Override }),
         None => {}
     }
     let mut restrictions = restrictions(case, RuleQuery { moment, heeds_overrides: true }).peekable();
-    if restrictions.peek().is_some() && case.waivers.iter().any(|found| found.lasts(moment)) {
+    if restrictions.peek().is_some() && case.waivers.iter().any(|found| found.is_active(moment)) {
         return Ok(AllowedBy::Waived);
     }
-    let has_ignored = case.lasting(moment).any(|found| !found.is_final());
+    let has_ignored = case.active_overrides(moment).any(|found| !found.is_final());
     let mut because = if has_ignored && !is_clean() { AllowedBy::Override } else { AllowedBy::Clean };
     for (rule, reason) in restrictions {
         because = match excuse(case, rule, &reason, moment) {
@@ -125,7 +125,7 @@ fn answer(case: &ReleaseCase<'_>, moment: Timestamp) -> Result<AllowedBy, Reason
 
 /// The rules that hold the release, the most severe first.
 fn restrictions(case: &ReleaseCase<'_>, question: RuleQuery) -> impl Iterator<Item = (&'static dyn Rule, Reason)> {
-    case.rules.set().filter_map(move |rule| Some((rule, rule.judge(case, question)?)))
+    case.rules.configured().filter_map(move |rule| Some((rule, rule.judge(case, question)?)))
 }
 
 /// The exemption that excuses the release from `rule` at `moment`, if there is one.
@@ -135,29 +135,29 @@ fn excuse(case: &ReleaseCase<'_>, rule: &dyn Rule, reason: &Reason, moment: Time
         return Some(AllowedBy::Pinned);
     }
     exemption.delivered?;
-    if !reason.is_decided() || !rule.was_decided_at(exemption) {
+    if !reason.is_decided() || !rule.could_decide_at(exemption) {
         return None;
     }
-    let excused = match case.rules.locked.of(rule.class()) {
+    let excused = match case.rules.locked.get(rule.class()) {
         Grace::Keep => true,
-        Grace::For(time) => moment < exemption.held_since.of(rule.class()).unwrap_or(case.now).plus(*time),
+        Grace::For(time) => moment < exemption.held_since.get(rule.class()).unwrap_or(case.now).plus(*time),
         Grace::Hold => false,
     };
     excused.then_some(AllowedBy::Delivered)
 }
 
 /// Each later time at which the decision can change, in ascending order.
-fn moments(case: &ReleaseCase<'_>) -> Vec<Timestamp> {
+fn change_times(case: &ReleaseCase<'_>) -> Vec<Timestamp> {
     let exceptions = case.overrides.iter().chain(&case.waivers);
     let mut moments: Vec<Timestamp> = exceptions.filter_map(|found| found.until).collect();
-    for rule in case.rules.set() {
-        rule.moments(case, &mut moments);
+    for rule in case.rules.configured() {
+        rule.add_change_times(case, &mut moments);
     }
     if let Some(exemption) = &case.exemption {
         moments.extend(exemption.pinned.and_then(|pin| pin.until));
         for class in Class::ALL {
-            if let Grace::For(time) = case.rules.locked.of(*class) {
-                moments.push(exemption.held_since.of(*class).unwrap_or(case.now).plus(*time));
+            if let Grace::For(time) = case.rules.locked.get(*class) {
+                moments.push(exemption.held_since.get(*class).unwrap_or(case.now).plus(*time));
             }
         }
     }

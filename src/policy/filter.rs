@@ -73,7 +73,7 @@ impl Evaluation {
     }
 
     /// Whether the rules allow a version without any exemption or override.
-    pub fn allows(&self, version: &str) -> bool {
+    pub fn allows_without_exemption(&self, version: &str) -> bool {
         self.held(version).is_none() && !self.exempt.iter().any(|(exempt, _)| **exempt == *version)
     }
 

@@ -40,7 +40,7 @@ enum Show<'a> {
 
 /// Decides which packages and releases the lists show, from the payloads of `names` and `versions`. If `names` is older
 /// than `versions`, newer releases may be missing in it, and its dates do not prove that a package has not changed.
-pub fn shown<'a>(
+pub fn select_shown<'a>(
     names: &'a [u8],
     versions: &'a [u8],
     names_is_older: bool,
@@ -49,12 +49,12 @@ pub fn shown<'a>(
     now: Timestamp,
 ) -> Result<ShownPackages<'a>, WireError> {
     let mut shown = ShownPackages::default();
-    each(names, versions, |mut entry| {
-        let show = match evaluated.get(entry.name).filter(|found| found.holds(entry.facts.updated_at, now)) {
+    for_each_package(names, versions, |mut entry| {
+        let show = match evaluated.get(entry.name).filter(|found| found.is_valid(entry.facts.updated_at, now)) {
             Some(found) => Some(Show::Only(&found.allowed)),
             None => {
                 entry.facts.updated_at = entry.facts.updated_at.filter(|_| !names_is_older);
-                entry.is_beyond_doubt(rules, now).then_some(Show::Whole)
+                entry.is_certainly_allowed(rules, now).then_some(Show::Whole)
             }
         };
         shown.packages.extend(show.map(|show| (entry.name, show)));
@@ -72,9 +72,9 @@ pub fn unevaluated<'a>(
     now: Timestamp,
 ) -> Result<Vec<(&'a str, Option<Timestamp>)>, WireError> {
     let mut found = Vec::new();
-    each(names, versions, |entry| {
-        let is_known = evaluated.get(entry.name).is_some_and(|found| found.holds(entry.facts.updated_at, now));
-        if !is_known && !entry.is_beyond_doubt(rules, now) {
+    for_each_package(names, versions, |entry| {
+        let is_known = evaluated.get(entry.name).is_some_and(|found| found.is_valid(entry.facts.updated_at, now));
+        if !is_known && !entry.is_certainly_allowed(rules, now) {
             found.push((entry.name, entry.facts.updated_at));
         }
     })?;
@@ -82,8 +82,8 @@ pub fn unevaluated<'a>(
 }
 
 /// Calls `take` with every package of `versions`, and the date of its last change from `names`.
-fn each<'a>(names: &'a [u8], versions: &'a [u8], mut take: impl FnMut(Entry<'a>)) -> Result<(), WireError> {
-    let touched = touched(names)?;
+fn for_each_package<'a>(names: &'a [u8], versions: &'a [u8], mut take: impl FnMut(Entry<'a>)) -> Result<(), WireError> {
+    let touched = last_changes(names)?;
     for field in Fields::new(versions) {
         let field = field?;
         if field.number == PACKAGES {
@@ -97,7 +97,7 @@ fn each<'a>(names: &'a [u8], versions: &'a [u8], mut take: impl FnMut(Entry<'a>)
 
 impl ShownPackages<'_> {
     /// The packages of which all releases are shown without an evaluation.
-    pub fn whole(&self) -> impl Iterator<Item = &str> {
+    pub fn shown_completely(&self) -> impl Iterator<Item = &str> {
         let packages = self.packages.iter();
         packages.filter(|(_, show)| matches!(show, Show::Whole)).map(|(package, _)| *package)
     }
@@ -128,7 +128,7 @@ impl ShownPackages<'_> {
 
 impl EvaluatedPackage {
     /// Whether the evaluation is still valid: the package has not changed since, and no decision has.
-    fn holds(&self, updated_at: Option<Timestamp>, now: Timestamp) -> bool {
+    fn is_valid(&self, updated_at: Option<Timestamp>, now: Timestamp) -> bool {
         let untouched = updated_at.is_some_and(|updated| updated <= self.confirmed_at);
         untouched && self.next_change.is_none_or(|change| now < change)
     }
@@ -138,7 +138,7 @@ const PACKAGES: u32 = 1;
 const NAME: u32 = 1;
 
 /// When each package of `names` last changed.
-pub fn touched(names: &[u8]) -> Result<HashMap<&str, Option<Timestamp>>, WireError> {
+pub fn last_changes(names: &[u8]) -> Result<HashMap<&str, Option<Timestamp>>, WireError> {
     const UPDATED_AT: u32 = 3;
     const SECONDS: u32 = 1;
     let mut touched = HashMap::new();
@@ -186,7 +186,7 @@ impl<'a> Entry<'a> {
             match field.number {
                 NAME => read.name = field.text()?,
                 RETIRED => read.facts.has_retired |= field.varints()?.next().is_some(),
-                WITH_ADVISORIES => read.facts.has_advised |= field.varints()?.next().is_some(),
+                WITH_ADVISORIES => read.facts.has_advisories |= field.varints()?.next().is_some(),
                 _ => {}
             }
         }
@@ -194,9 +194,10 @@ impl<'a> Entry<'a> {
     }
 
     /// Whether no rule and no override can hold any of its releases.
-    fn is_beyond_doubt(&self, rules: &ReleaseRules, now: Timestamp) -> bool {
+    fn is_certainly_allowed(&self, rules: &ReleaseRules, now: Timestamp) -> bool {
         let denies = |found: &Override| found.effect == Effect::Deny && found.package.as_str() == self.name;
-        rules.set().all(|rule| rule.is_beyond_doubt(rules, &self.facts, now)) && !rules.overrides.iter().any(denies)
+        rules.configured().all(|rule| rule.is_certainly_allowed(rules, &self.facts, now))
+            && !rules.overrides.iter().any(denies)
     }
 }
 

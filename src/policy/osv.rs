@@ -88,7 +88,7 @@ impl AdvisoryDump {
         let mut dump =
             Self { file, digest: file, packages: HashMap::new(), entries: 0, withdrawals: Vec::new(), withdrawn: 0 };
         if zip::is_archive(bytes) {
-            zip::each(bytes, |name, file| match name.ends_with(".json") {
+            zip::for_each_file(bytes, |name, file| match name.ends_with(".json") {
                 true => dump.take(name, file),
                 false => Ok(()),
             })?;
@@ -100,13 +100,13 @@ impl AdvisoryDump {
     }
 
     /// Whether an advisory that still counts is withdrawn at `now`.
-    pub fn is_over(&self, now: Timestamp) -> bool {
+    pub fn has_withdrawn(&self, now: Timestamp) -> bool {
         self.withdrawals.get(self.withdrawn).is_some_and(|at| *at <= now)
     }
 
     /// Removes the advisories that are withdrawn at `now`.
-    pub fn at(mut self, now: Timestamp) -> Self {
-        if !self.is_over(now) {
+    pub fn without_withdrawn(mut self, now: Timestamp) -> Self {
+        if !self.has_withdrawn(now) {
             return self;
         }
         self.packages.retain(|_, all| {

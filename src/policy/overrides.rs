@@ -39,17 +39,17 @@ pub enum Effect {
 impl Override {
     /// Whether it applies to this release at this time. `None` is a version that cannot be parsed: it matches no
     /// requirement, but an override that denies some versions denies it too.
-    pub fn concerns(&self, package: &str, version: Option<&ReleaseVersion>, now: Timestamp) -> bool {
-        self.lasts(now) && self.is_about(package, version)
+    pub fn applies_at(&self, package: &str, version: Option<&ReleaseVersion>, now: Timestamp) -> bool {
+        self.is_active(now) && self.applies_to(package, version)
     }
 
     /// Whether it has not expired at `moment`.
-    pub fn lasts(&self, moment: Timestamp) -> bool {
+    pub fn is_active(&self, moment: Timestamp) -> bool {
         self.until.is_none_or(|until| moment < until)
     }
 
     /// Whether it applies to this release, expired or not.
-    pub fn is_about(&self, package: &str, version: Option<&ReleaseVersion>) -> bool {
+    pub fn applies_to(&self, package: &str, version: Option<&ReleaseVersion>) -> bool {
         self.package.as_str() == package
             && match (&self.requirement, version) {
                 (None, _) => true,
@@ -66,7 +66,7 @@ impl Override {
 }
 
 /// The final exception that takes effect: the first one with a requirement, else the first one without, as in Hex.
-pub fn winner<'a>(concerned: impl Iterator<Item = &'a Override>) -> Option<&'a Override> {
+pub fn effective_override<'a>(concerned: impl Iterator<Item = &'a Override>) -> Option<&'a Override> {
     let mut general = None;
     for exception in concerned.filter(|exception| exception.is_final()) {
         if exception.requirement.is_some() {

@@ -63,7 +63,7 @@ pub struct ListedFacts {
     /// Whether any of its releases is retired.
     pub has_retired: bool,
     /// Whether any of its releases has an advisory.
-    pub has_advised: bool,
+    pub has_advisories: bool,
 }
 
 /// The licences that the tarball of a release states.

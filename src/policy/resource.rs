@@ -51,7 +51,7 @@ impl PublishedPolicy<'_> {
             retirement_reason: None,
             comment: None,
         });
-        let lasting = self.rules.overrides.iter().chain(self.waivers).filter(|found| found.lasts(now));
+        let lasting = self.rules.overrides.iter().chain(self.waivers).filter(|found| found.is_active(now));
         let rules = message::RepositoryPolicy {
             repository: self.repository.to_string(),
             restriction: Some(self.restriction()),

@@ -61,7 +61,7 @@ impl Catalog {
     /// Whether packages of a repository may be shown to a caller next to those of other repositories. This is allowed
     /// if the repository has an address of its own, or is a local member of a virtual repository that the caller may
     /// read.
-    pub(super) fn tells(&self, repository: &Repository, caller: &Caller) -> bool {
+    pub(super) fn is_listed_for(&self, repository: &Repository, caller: &Caller) -> bool {
         let is_above = |(one, _): (&Repository, ReadGrant)| {
             one.identity().direct && one.as_virtual().is_some_and(|composed| composed.has_member(repository.key()))
         };

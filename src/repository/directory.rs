@@ -143,7 +143,7 @@ impl Directory {
                 for repository in known.repositories() {
                     let context = asks.then(in_time);
                     if let Some(view) = repository.as_virtual()
-                        && view.keeps_from(key, package, context).await.unwrap_or(true)
+                        && view.is_private_from(key, package, context).await.unwrap_or(true)
                     {
                         return true;
                     }

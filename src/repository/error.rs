@@ -47,7 +47,7 @@ pub enum RepoError {
         /// The missing content and its repository; fit for a header.
         what: Arc<str>,
         /// The kind of the missing content.
-        kind: NotHere,
+        kind: MissingOffline,
     },
     /// The upstream's answer failed verification, and there is no older copy.
     #[error("the upstream's answer failed verification")]
@@ -85,7 +85,7 @@ pub enum RepoError {
 
 /// What kind of content is missing offline, and so how to get it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotHere {
+pub enum MissingOffline {
     /// A package or a file of it, as in lock files.
     Listed,
     /// A package that is not in the cached list of names.
@@ -96,7 +96,7 @@ pub enum NotHere {
     Answer,
 }
 
-impl NotHere {
+impl MissingOffline {
     /// How to get it: the end of a sentence, fit for a header.
     fn way(self) -> &'static str {
         match self {
@@ -137,7 +137,7 @@ impl From<CacheError> for RepoError {
     fn from(error: CacheError) -> Self {
         match &error {
             CacheError::Missing => Self::NotFound,
-            CacheError::Offline => Self::Offline { what: "it".into(), kind: NotHere::Listed },
+            CacheError::Offline => Self::Offline { what: "it".into(), kind: MissingOffline::Listed },
             CacheError::Upstream(upstream) if upstream.kind() == UpstreamErrorKind::Status(451) => Self::TakenAway,
             CacheError::Upstream(upstream) if timed_out(upstream) => Self::Timeout(error),
             CacheError::Upstream(_)
@@ -154,7 +154,7 @@ impl From<CacheError> for RepoError {
 
 impl RepoError {
     /// Converts an error of the cache; if the repository is offline, with the name of the missing content.
-    pub(super) fn of(error: CacheError, kind: NotHere, what: impl fmt::Display) -> Self {
+    pub(super) fn of(error: CacheError, kind: MissingOffline, what: impl fmt::Display) -> Self {
         match error {
             CacheError::Offline => Self::Offline { what: what.to_string().into(), kind },
             error => error.into(),
@@ -169,7 +169,7 @@ impl RepoError {
 
     /// Whether it says that the content does not exist, as far as this can be known.
     pub fn is_absence(&self) -> bool {
-        matches!(self, Self::NotFound | Self::Offline { kind: NotHere::Unlisted, .. })
+        matches!(self, Self::NotFound | Self::Offline { kind: MissingOffline::Unlisted, .. })
     }
 
     /// Whether the upstream gave no answer at all.

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::error::NotHere;
+use super::error::MissingOffline;
 use super::{CacheLifetime, RepoError, RequestContext};
-use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, ArtifactRequest, ProvenArtifact};
+use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, ArtifactRequest, VerifiedArtifact};
 use crate::cache::fill::ExpectedFile;
 use crate::cache::freshness::{FreshnessRules, UpstreamMode};
 use crate::cache::installer_lists::{BundledList as CarriedList, INSTALLS, ListCache, ListOptions, ListSnapshot};
@@ -126,7 +126,7 @@ impl Installs {
         path: &InstallsPath,
         client: IpAddr,
         context: RequestContext,
-    ) -> Result<Served<(ProvenArtifact, CacheLifetime)>, RepoError> {
+    ) -> Result<Served<(VerifiedArtifact, CacheLifetime)>, RepoError> {
         let served = match path {
             InstallsPath::List(list) => self.list(list, client, context).await?,
             InstallsPath::Signature(list) => self.signature(list, client, context).await?,
@@ -143,7 +143,7 @@ impl Installs {
         context: RequestContext,
     ) -> Result<Served<FileHead>, RepoError> {
         let served = self.listed(file, client, context).await?;
-        let digest = self.files.outer(&expected_of(&served.value)?).await?;
+        let digest = self.files.outer_digest(&expected_of(&served.value)?).await?;
         let length = match digest {
             Some(digest) => self.files.stored_length(digest).await?,
             None => None,
@@ -208,12 +208,12 @@ impl Installs {
 
     /// Stores a list from another server; `false` if there was no room. Blocks.
     pub fn take_in(&self, list: &List, file: Bytes) -> Result<bool, CacheError> {
-        Ok(self.lists.take_in(list, file)?.is_none())
+        Ok(self.lists.import(list, file)?.is_none())
     }
 
     /// Records that a stored file has the checksum of a list entry. Blocks.
     pub fn note(&self, listed: ListedChecksum, digest: &Sha256) -> Result<(), CacheError> {
-        self.files.note(&expected(listed), digest)
+        self.files.record_outer_digest(&expected(listed), digest)
     }
 
     async fn list(
@@ -221,12 +221,12 @@ impl Installs {
         list: &List,
         client: IpAddr,
         context: RequestContext,
-    ) -> Result<Served<ProvenArtifact>, RepoError> {
+    ) -> Result<Served<VerifiedArtifact>, RepoError> {
         let served = self
             .lists
             .get(list, context.deadline)
             .await
-            .map_err(|error| RepoError::of(error, NotHere::Installer, list))?;
+            .map_err(|error| RepoError::of(error, MissingOffline::Installer, list))?;
         let given = (self.shared.clock.now(), Arc::clone(&served.value));
         self.given.insert((client, list.clone()), given);
         Ok(served.map(|snapshot| text(&snapshot.list)))
@@ -237,7 +237,7 @@ impl Installs {
         list: &List,
         client: IpAddr,
         context: RequestContext,
-    ) -> Result<Served<ProvenArtifact>, RepoError> {
+    ) -> Result<Served<VerifiedArtifact>, RepoError> {
         let served = match self.given_to(client, list) {
             Some(given) => Served::at_once(given, CacheStatus::Hit),
             None => self.lists.get(list, context.deadline).await?,
@@ -257,7 +257,7 @@ impl Installs {
         file: &InstallFile,
         client: IpAddr,
         context: RequestContext,
-    ) -> Result<Served<ProvenArtifact>, RepoError> {
+    ) -> Result<Served<VerifiedArtifact>, RepoError> {
         let listed = self.listed(file, client, context).await?.value;
         let error = match self.files.get(self.wanted(file, &listed)?, context.deadline).await {
             Ok(served) => return Ok(served),
@@ -274,7 +274,7 @@ impl Installs {
         }
         Err(match error {
             CacheError::Missing => CacheError::MissingListed.into(),
-            error => RepoError::of(error, NotHere::Installer, file.path()),
+            error => RepoError::of(error, MissingOffline::Installer, file.path()),
         })
     }
 
@@ -292,7 +292,7 @@ impl Installs {
             return Ok(Served::at_once(listed, CacheStatus::Hit));
         }
         let served = self.lists.get(&list, context.deadline).await;
-        let served = served.map_err(|error| RepoError::of(error, NotHere::Installer, file.path()))?;
+        let served = served.map_err(|error| RepoError::of(error, MissingOffline::Installer, file.path()))?;
         if let Some(listed) = list.find(&served.value.list, file) {
             return Ok(served.map(|_| listed));
         }
@@ -317,8 +317,8 @@ impl Installs {
     }
 }
 
-fn text(bytes: &Bytes) -> ProvenArtifact {
-    ProvenArtifact { artifact: Artifact::Memory(bytes.clone()), digest: Sha256::of(bytes) }
+fn text(bytes: &Bytes) -> VerifiedArtifact {
+    VerifiedArtifact { artifact: Artifact::Memory(bytes.clone()), digest: Sha256::of(bytes) }
 }
 
 fn expected(checksum: ListedChecksum) -> ExpectedFile {

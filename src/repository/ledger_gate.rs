@@ -106,7 +106,7 @@ impl LedgerGate {
         let package = &index.name;
         let refused = findings.refused.into_iter().map(|version| ReleaseId { package: package.clone(), version });
         let demands = findings.demands.into_iter().map(|(version, demand)| (version, expected(demand)));
-        Ok(Admission { refused: refused.collect(), demands: demands.collect() })
+        Ok(Admission { refused: refused.collect(), expected_files: demands.collect() })
     }
 
     /// Claims names if they are private. If a claim cannot be written, it lasts until the process ends.
@@ -269,7 +269,7 @@ impl Gate for LedgerGate {
         Box::pin(self.all_refused())
     }
 
-    fn lost<'a>(
+    fn on_upstream_loss<'a>(
         &'a self,
         resource: &'a RegistryResource,
         loss: UpstreamLoss<'a>,
@@ -277,7 +277,7 @@ impl Gate for LedgerGate {
         Box::pin(self.report(resource, loss))
     }
 
-    fn replaced(&self, resource: &RegistryResource) {
+    fn on_replaced(&self, resource: &RegistryResource) {
         let (repository, resource) = (self.key.clone(), resource.clone());
         self.changes.announce(Event::ResourceReplaced { repository, resource });
     }
@@ -291,7 +291,7 @@ impl Gate for LedgerGate {
         })
     }
 
-    fn present<'a>(
+    fn edit_for_clients<'a>(
         &self,
         resource: &RegistryResource,
         payload: &'a [u8],

@@ -17,7 +17,7 @@ mod hidden_releases;
 mod identity;
 pub mod installs;
 mod key_ring;
-mod last_made;
+mod last_resource;
 mod ledger_gate;
 pub mod local;
 pub mod prefetch_queue;

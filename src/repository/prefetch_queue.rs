@@ -49,7 +49,7 @@ pub struct PrefetchQueue {
 impl PrefetchQueue {
     /// Creates a queue: its sending and its receiving side.
     pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> (Self, mpsc::Receiver<PrefetchRequest>) {
-        let (sender, receiver) = mpsc::channel(limits::ASKED);
+        let (sender, receiver) = mpsc::channel(limits::PREFETCH_QUEUE);
         (Self { sender, told: moka::sync::Cache::new(limits::ASKED_KNOWN), clock, metrics }, receiver)
     }
 

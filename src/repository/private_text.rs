@@ -62,7 +62,7 @@ impl TypedText {
     /// Whether it contains this package name: as one or several words, within a longer word, with any or no characters
     /// between its parts. The beginning of a name is enough if it has more than one part, and so is a matching
     /// wildcard.
-    pub fn names(&self, package: &str) -> bool {
+    pub fn contains_name(&self, package: &str) -> bool {
         let parts: Vec<&str> = package.split('_').filter(|part| !part.is_empty()).collect();
         let name = parts.join("_");
         let is_begun = |run: &String| run.contains('_') && name.starts_with(run.as_str());
@@ -138,7 +138,7 @@ impl Repository {
             Self::Local(local) => {
                 let Ok(served) = local.whole(&RegistryResource::Names).await else { return true };
                 let payload = served.value.0.bytes();
-                payload.map_or(true, |payload| names_entries(&payload).any(|entry| text.names(entry.name)))
+                payload.map_or(true, |payload| names_entries(&payload).any(|entry| text.contains_name(entry.name)))
             }
         }
     }
@@ -191,15 +191,15 @@ mod tests {
             "acme_secret\0",
             "acme\u{200b}_secret",
         ] {
-            assert!(TypedText::of(text).names("acme_secret"), "{text:?}");
+            assert!(TypedText::of(text).contains_name("acme_secret"), "{text:?}");
         }
         for text in ["", "json", "secret", "acme", "plug", "name:jason*", "*", "name:*", "acme_core", "se cret"] {
-            assert!(!TypedText::of(text).names("acme_secret"), "{text:?}");
+            assert!(!TypedText::of(text).contains_name("acme_secret"), "{text:?}");
             assert!(TypedText::of(text).may_be_sent(), "{text:?}");
         }
         // A short name has to be a word of its own.
-        assert!(TypedText::of("the ui kit").names("ui") && TypedText::of("UI").names("ui"));
-        assert!(!TypedText::of("build").names("ui"));
+        assert!(TypedText::of("the ui kit").contains_name("ui") && TypedText::of("UI").contains_name("ui"));
+        assert!(!TypedText::of("build").contains_name("ui"));
         assert!(!TypedText::of(&"x ".repeat(65)).may_be_sent() && !TypedText::of("b\u{fc}cher").may_be_sent());
     }
 
@@ -243,7 +243,7 @@ mod tests {
             let name: String =
                 "acme_secret".chars().zip(upper).map(|(c, upper)| if upper { c.to_ascii_uppercase() } else { c }).collect();
             let text = format!("{before}{name}{after}");
-            prop_assert!(TypedText::of(&text).names("acme_secret"), "{}", text);
+            prop_assert!(TypedText::of(&text).contains_name("acme_secret"), "{}", text);
             let (rules, patterns) = reserved(&["acme_*"]);
             prop_assert!(TypedText::of(&text).names_any_of(&rules, &patterns), "{}", text);
         }
@@ -251,7 +251,7 @@ mod tests {
         #[test]
         fn any_text_is_taken_apart(text in "\\PC{0,300}") {
             let text = TypedText::of(&text);
-            text.names("acme_secret");
+            text.contains_name("acme_secret");
         }
     }
 }

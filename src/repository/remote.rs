@@ -30,9 +30,9 @@ use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use super::enforcer::{Enforcer, PolicyOptions};
-use super::error::{NotHere, RepoError};
+use super::error::{MissingOffline, RepoError};
 use super::hidden_releases::{RegistryAnswer, ResourceContent};
-use super::last_made::LastMade;
+use super::last_resource::LastMade;
 use super::ledger_gate::LedgerGate;
 use super::prefetch_queue::{PrefetchQueue, PrefetchRequest};
 use super::sealer::{self, Scope, Sealer};
@@ -443,7 +443,10 @@ impl RemoteRepository {
             // The signed list proves that the package does not exist here: other members may have it.
             (RepoError::Offline { what, .. }, RegistryResource::Package(name)) => {
                 let unlisted = matches!(self.lists(name, deadline).await, Ok(false));
-                RepoError::Offline { what, kind: if unlisted { NotHere::Unlisted } else { NotHere::Listed } }
+                RepoError::Offline {
+                    what,
+                    kind: if unlisted { MissingOffline::Unlisted } else { MissingOffline::Listed },
+                }
             }
             (error, _) => error,
         })
@@ -451,7 +454,7 @@ impl RemoteRepository {
 
     /// The error for a resource that could not be obtained.
     fn failure(&self, error: CacheError, resource: &RegistryResource) -> RepoError {
-        RepoError::of(error, NotHere::Listed, format_args!("{resource} of {}", self.options.identity.key))
+        RepoError::of(error, MissingOffline::Listed, format_args!("{resource} of {}", self.options.identity.key))
     }
 
     /// Whether the upstream's list of names has a package. This way the upstream does not learn the name.

@@ -6,7 +6,6 @@
 
 mod account_error;
 pub mod audit;
-mod beside;
 pub mod claims;
 pub mod devices;
 mod engine;
@@ -23,6 +22,7 @@ pub mod package_snapshot;
 pub mod packages;
 pub mod pins;
 pub mod releases;
+mod sidecar_records;
 #[cfg(test)]
 mod testing;
 pub mod tokens;
@@ -197,7 +197,7 @@ trait Repeatable {
 
 impl Repeatable for StateError {
     fn may_be_repeated(&self) -> bool {
-        matches!(self, Self::Query { source, .. } if source.is_for_the_sake_of_another())
+        matches!(self, Self::Query { source, .. } if source.is_conflict())
     }
 }
 

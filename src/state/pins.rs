@@ -45,7 +45,7 @@ pub struct PinnedRelease {
 
 impl State {
     /// The exemptions of a package from all views, in a fixed order.
-    pub async fn owed(&self, source: &str, package: &str) -> Result<Vec<StoredExemption>, StateError> {
+    pub async fn exemptions_of_package(&self, source: &str, package: &str) -> Result<Vec<StoredExemption>, StateError> {
         let rows =
             sql("SELECT view, version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, \
              pinned_by, pin_reason, licences_known, cooldown_since, freeze_since, licences_since FROM exemptions \
@@ -82,7 +82,7 @@ impl State {
     }
 
     /// Adds the exemptions of another server. Existing values are kept.
-    pub async fn take_over_owed(&self, owed: &[StoredExemption]) -> Result<(), StateError> {
+    pub async fn import_exemptions(&self, owed: &[StoredExemption]) -> Result<(), StateError> {
         self.writing("write exemptions", Lock::None, |mut writing| async move {
             for one in in_order(owed, |one| [&one.view, &one.source, &one.package, &one.version, &one.checksum]) {
                 let query = sql(
@@ -198,10 +198,10 @@ mod tests {
         other.delivered(view, &release("1.0.0"), false, at(5)).await.unwrap();
         other.pin(view, &[pin("2.0.0")], None, "ours", at(6), &Actor::console()).await.unwrap();
 
-        let owed = one.owed("upstream", "jason").await.unwrap();
-        other.take_over_owed(&owed).await.unwrap();
-        other.take_over_owed(&owed).await.unwrap();
-        let found = other.owed("upstream", "jason").await.unwrap();
+        let owed = one.exemptions_of_package("upstream", "jason").await.unwrap();
+        other.import_exemptions(&owed).await.unwrap();
+        other.import_exemptions(&owed).await.unwrap();
+        let found = other.exemptions_of_package("upstream", "jason").await.unwrap();
         let known: Vec<bool> = found.iter().map(|one| one.licences_known).collect();
         assert_eq!(known, [true, false]);
         let told: Vec<_> = found

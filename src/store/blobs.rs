@@ -78,16 +78,16 @@ pub enum BlobLookup {
 
 /// The result of [`Blobs::take_in`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TakenIn {
+pub enum StoreOutcome {
     /// The file was stored.
     Stored,
     /// The file already existed.
-    There,
+    AlreadyStored,
 }
 
 /// Why a file was not stored.
 #[derive(Debug, thiserror::Error)]
-pub enum TakeInError {
+pub enum StoreFileError {
     /// The disk failed, or the file does not fit below the limit of the cache.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -212,7 +212,7 @@ impl Blobs {
     }
 
     /// Publishes a complete body under its digest; `false` if it was not stored.
-    pub fn keep(&self, finished: &mut Finished) -> Result<bool, StoreError> {
+    pub fn publish(&self, finished: &mut Finished) -> Result<bool, StoreError> {
         let Some(staged) = finished.staged.take() else { return Ok(false) };
         let path = self.path(finished.digest());
         let file = Arc::clone(staged.file());
@@ -229,9 +229,14 @@ impl Blobs {
 
     /// Stores a file of `size` bytes that is read from `from`, if its digest is `digest`. Nothing is stored if the
     /// digest differs, `from` ends early, or there is no room. If a valid file already exists, nothing is read.
-    pub fn take_in(&self, digest: &Sha256, size: u64, from: &mut dyn io::Read) -> Result<TakenIn, TakeInError> {
+    pub fn store_file(
+        &self,
+        digest: &Sha256,
+        size: u64,
+        from: &mut dyn io::Read,
+    ) -> Result<StoreOutcome, StoreFileError> {
         if matches!(self.open(digest)?, BlobLookup::Found(there) if there.length == size) {
-            return Ok(TakenIn::There);
+            return Ok(StoreOutcome::AlreadyStored);
         }
         let path = self.path(digest);
         let wrap = |error| StoreError::new("store a file", &path, error);
@@ -242,9 +247,9 @@ impl Blobs {
         let (mut hasher, mut piece, mut left) = (Hasher::new(), vec![0; 256 * 1024], size);
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
-            let read = from.read(piece.get_mut(..most).unwrap_or_default()).map_err(TakeInError::Read)?;
+            let read = from.read(piece.get_mut(..most).unwrap_or_default()).map_err(StoreFileError::Read)?;
             let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else {
-                return Err(TakeInError::Read(io::ErrorKind::UnexpectedEof.into()));
+                return Err(StoreFileError::Read(io::ErrorKind::UnexpectedEof.into()));
             };
             hasher.update(bytes);
             staged.append(bytes).map_err(wrap)?;
@@ -252,7 +257,7 @@ impl Blobs {
         }
         let actual = hasher.finish();
         if actual != *digest {
-            return Err(TakeInError::Digest { actual });
+            return Err(StoreFileError::Digest { actual });
         }
         let file = Arc::clone(staged.file());
         staged.publish(&path).map_err(wrap)?;
@@ -261,7 +266,7 @@ impl Blobs {
         if let Ok(meta) = file.metadata() {
             self.proven.lock().insert(*digest, FileStamp::from(&meta));
         }
-        Ok(TakenIn::Stored)
+        Ok(StoreOutcome::Stored)
     }
 
     /// Removes a blob. Returns whether it existed.

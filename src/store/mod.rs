@@ -22,7 +22,7 @@ pub mod blobs;
 mod buffers;
 mod content;
 pub mod disk;
-pub mod durable;
+pub mod durable_files;
 pub mod index;
 mod lock;
 pub mod output;
@@ -46,7 +46,7 @@ use self::blobs::{Blobs, Worth};
 use self::disk::Disk;
 use self::index::{CacheIndex, MemoryIndex, SledIndex};
 pub use self::lock::StoreLock;
-use self::publish::{Staging, warn_of_others};
+use self::publish::{Staging, warn_of_shared_folders};
 use self::slots::{Area, Slots};
 use self::usage::{Class, Usage};
 use self::vault::{DiskVault, Vault};
@@ -154,7 +154,7 @@ impl Store {
             tracing::info!(removed, "removed incomplete files that the previous run left");
         }
         check_format(&root, &staging)?;
-        warn_of_others(&root);
+        warn_of_shared_folders(&root);
         let mut usage = Usage::new(limit.bytes());
         usage.evicted = metrics.evicted.clone();
         let blobs = Blobs::new(
@@ -244,7 +244,7 @@ impl Store {
     }
 
     /// Removes a file that does not belong to the store.
-    pub fn remove_stranger(&self, path: &Path) -> Result<(), StoreError> {
+    pub fn remove_unknown_file(&self, path: &Path) -> Result<(), StoreError> {
         remove_file(&*self.disk, &self.usage, path).map(drop)
     }
 
@@ -262,7 +262,7 @@ fn check_format(root: &Path, staging: &Staging) -> Result<(), OpenError> {
             file.take(64)
                 .read_to_string(&mut found)
                 .map_err(|e| StoreError::new("read the store's format", &path, e))?;
-            if found == durable::RESTORING {
+            if found == durable_files::RESTORING {
                 return Err(OpenError::Restoring(root.to_path_buf()));
             }
             if found != FORMAT {
@@ -326,7 +326,7 @@ fn remove_file(disk: &dyn Disk, usage: &Usage, path: &Path) -> Result<bool, Stor
 
 fn evict(disk: &dyn Disk, usage: &Usage, now: Timestamp) -> usize {
     let mut gone = 0;
-    for (path, _) in usage.excess(now) {
+    for (path, _) in usage.files_to_evict(now) {
         match remove_file(disk, usage, &path) {
             Ok(_) => {
                 usage.evicted.inc();

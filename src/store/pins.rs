@@ -16,7 +16,7 @@ pub struct PinnedFiles {
 
 impl PinnedFiles {
     /// Pins a file until the given time; `None`: for ever. A longer pin of the same file stays.
-    pub fn keep(&mut self, digest: &Sha256, until: Option<Timestamp>) {
+    pub fn pin(&mut self, digest: &Sha256, until: Option<Timestamp>) {
         self.kept.keep(&self.store.blobs.path(digest), until);
     }
 
@@ -27,7 +27,7 @@ impl PinnedFiles {
 
     /// Activates this set: from now on these files and no others are pinned, whatever the limit of the cache is. If a
     /// set that was begun later is already active, that one stays active.
-    pub fn hold(self) {
+    pub fn activate(self) {
         self.store.usage.pin(self.kept);
     }
 }

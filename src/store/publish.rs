@@ -154,7 +154,7 @@ fn has_bytes(path: &Path, bytes: &[u8]) -> bool {
 
 /// Logs a warning for each folder of a store that other users may write in: they could add files that the server would
 /// then serve and sign.
-pub(super) fn warn_of_others(root: &Path) {
+pub(super) fn warn_of_shared_folders(root: &Path) {
     for folder in [root.to_path_buf(), root.join("keys"), root.join("local")] {
         let Ok(meta) = fs::metadata(&folder) else { continue };
         let mode = meta.mode() & 0o7777;

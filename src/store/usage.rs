@@ -202,7 +202,7 @@ impl Usage {
     /// The files to evict so that the stored and the reserved bytes fit below the limit: blobs before resources, and
     /// the least recently used first. Files that are pinned at `now` are left out. Empty while everything fits, and
     /// until all files have been counted.
-    pub(super) fn excess(&self, now: Timestamp) -> Vec<(PathBuf, u64)> {
+    pub(super) fn files_to_evict(&self, now: Timestamp) -> Vec<(PathBuf, u64)> {
         let state = self.state.lock();
         let wanted = state.stored.saturating_add(state.reserved);
         let limit = self.limit();
@@ -279,9 +279,9 @@ mod tests {
         usage.record(Path::new("new"), 30, at(3), Class::Blob);
         usage.touch(Path::new("old"), at(4));
         let _room = usage.reserve(20);
-        assert!(usage.excess(at(9)).is_empty(), "nothing goes before everything is counted");
+        assert!(usage.files_to_evict(at(9)).is_empty(), "nothing goes before everything is counted");
         usage.counted();
-        let gone: Vec<_> = usage.excess(at(9)).into_iter().map(|(path, _)| path).collect();
+        let gone: Vec<_> = usage.files_to_evict(at(9)).into_iter().map(|(path, _)| path).collect();
         assert_eq!(gone, [PathBuf::from("new")]);
     }
 
@@ -303,7 +303,7 @@ mod tests {
         usage.record(Path::new("pinned"), 60, at(1), Class::Blob);
         usage.record(Path::new("used"), 60, at(2), Class::Blob);
         usage.counted();
-        let gone = |now| usage.excess(at(now)).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+        let gone = |now| usage.files_to_evict(at(now)).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
         let pin = |names: &[(&str, Option<Timestamp>)]| {
             let mut pins = usage.no_pins();
             names.iter().for_each(|(name, until)| pins.keep(Path::new(name), *until));

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::report::{Progress, Reporter};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Hasher;
-use crate::store::durable::{Restoring, is_durable_path};
+use crate::store::durable_files::{Restoring, is_durable_path};
 use crate::store::{Store, StoreError};
 
 /// Name of the first file in an archive, with its format and version.

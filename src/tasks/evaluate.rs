@@ -88,7 +88,7 @@ impl Evaluations {
                 continue;
             }
             let is_whole = match self.one(view, source, one, &mut asked).await {
-                Err(error) if nobody_answers(&error) => return Err(error),
+                Err(error) if is_unreachable(&error) => return Err(error),
                 Err(error) => {
                     let package = &one.package;
                     tracing::debug!(view = %key.0, source = %key.1, %package, %error, "cannot evaluate a package");
@@ -124,7 +124,7 @@ impl Evaluations {
             let was_read = view.read_licences(source, name, expected.clone()).await;
             self.count(asked, true);
             match was_read {
-                Err(error) if nobody_answers(&error) => return Err(error),
+                Err(error) if is_unreachable(&error) => return Err(error),
                 Err(error) => {
                     tracing::debug!(view = %view.key(), release = %name, %error, "cannot read licences in the background");
                     is_whole = false;
@@ -156,7 +156,7 @@ impl Evaluations {
 }
 
 /// Whether the upstream is unreachable, so that all other requests would fail, too.
-fn nobody_answers(error: &RepoError) -> bool {
+fn is_unreachable(error: &RepoError) -> bool {
     matches!(error, RepoError::Upstream(CacheError::Upstream(_)) | RepoError::Timeout(_) | RepoError::Offline { .. })
 }
 

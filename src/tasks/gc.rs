@@ -182,10 +182,10 @@ impl PinnedReleases {
             let known: Option<InnerRecord> = record::get(&*self.store.index, &checksum.to_string());
             let digest = known.map_or(Ok(checksum), |known| Sha256::from_hex(&known.outer));
             if let Ok(digest) = digest {
-                self.pins.keep(&digest, until);
+                self.pins.pin(&digest, until);
             }
         }
-        self.pins.hold();
+        self.pins.activate();
     }
 }
 

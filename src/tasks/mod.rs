@@ -1,11 +1,11 @@
 //! Long jobs on the whole store.
 
+mod background_retry;
 pub mod backup;
 pub mod bundle;
 pub mod evaluate;
 pub mod gc;
 pub mod mirror;
-mod patience;
 pub mod prefetch;
 pub mod prefetch_closure;
 pub mod report;

@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::time::Instant;
 
-use super::patience::again;
+use super::background_retry::retry;
 use super::report::{Progress, Reporter, sentence};
 use crate::auth::ReadGrant;
 use crate::hex::checksum::Sha256;
@@ -141,9 +141,9 @@ pub async fn run(
     let mut progress = Progress { total: all.len() as u64, ..Progress::default() };
     report.progress(progress);
     let each = stream::iter(all).map(|one| async move {
-        let tarball = again(Failure::again_after, || tarball(&one)).await;
+        let tarball = retry(Failure::again_after, || tarball(&one)).await;
         let docs = match (&tarball, extent.docs) {
-            (Ok(_), true) => again(Failure::again_after, || docs(&one)).await,
+            (Ok(_), true) => retry(Failure::again_after, || docs(&one)).await,
             _ => Ok(None),
         };
         (one, tarball, docs)
@@ -222,7 +222,7 @@ async fn newest(wanted: &[WantedRelease], count: usize, outcome: &mut Prefetched
     }
     let mut more = Vec::new();
     for (repository, package) in packages {
-        let index = match again(Failure::again_after, || index(repository, package)).await {
+        let index = match retry(Failure::again_after, || index(repository, package)).await {
             Ok(index) => index,
             Err(error) => {
                 outcome.failed.push(format!("{package} of {}: {}", repository.key(), sentence(&error)));

@@ -129,8 +129,8 @@ async fn bring(asked: &PrefetchRequest, told: &PrefetchQueue) -> Result<(), Fail
     let Some(release) = listed.release(&version) else { return Ok(()) };
     let name = ArtifactName { package: asked.package.clone(), version };
     match asked.repository.bring(&name, release).await {
-        Ok(ArtifactPlace::There(_)) => told.count(asked, "there"),
-        Ok(ArtifactPlace::Brought(..)) => told.count(asked, "brought"),
+        Ok(ArtifactPlace::AlreadyStored(_)) => told.count(asked, "there"),
+        Ok(ArtifactPlace::Fetched(..)) => told.count(asked, "brought"),
         // The registry lists the release without a checksum or without a file, so no client can download it.
         Err(RepoError::NoChecksum { .. } | RepoError::NotFound) => {}
         Ok(ArtifactPlace::NotStored) => return Err(Failure::NotStored),

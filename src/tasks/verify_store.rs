@@ -73,12 +73,12 @@ const PROGRESS_EVERY: u64 = 64;
 
 /// Reports verified items to the client.
 #[derive(Debug)]
-pub struct Telling {
+pub struct ItemReporter {
     report: Reporter,
     progress: Progress,
 }
 
-impl Telling {
+impl ItemReporter {
     /// Starts the report of this number of items.
     pub fn begin(report: Reporter, total: u64) -> Self {
         let progress = Progress { total, ..Progress::default() };
@@ -166,7 +166,7 @@ pub fn run(
         findings.strangers += 1;
         seen(VerifiedItem { subject: path.display().to_string(), sound: false });
         if repair {
-            store.remove_stranger(&path)?;
+            store.remove_unknown_file(&path)?;
             findings.removed += 1;
         }
     }
@@ -190,10 +190,10 @@ pub async fn run_local(
     vault: &dyn Vault,
     local: &LocalRepositories,
     findings: &mut Findings,
-    telling: &mut Telling,
+    telling: &mut ItemReporter,
 ) -> Result<Vec<Sha256>, ScrubError> {
     for (subject, digest) in &local.own {
-        let sound = match vault.prove(*digest).await {
+        let sound = match vault.verify_digest(*digest).await {
             Ok(()) => true,
             Err(VaultError::Missing(_) | VaultError::Damaged(_)) => false,
             Err(error) => return Err(error.into()),

@@ -168,8 +168,8 @@ impl UpstreamBody {
 
     /// Ends the body as failed, and reports the failure to the circuit breaker.
     fn fail(&mut self, problem: Problem) -> UpstreamError {
-        let error =
-            UpstreamError::new(problem, self.subject.clone(), self.attempts, self.started.elapsed()).answered(true);
+        let error = UpstreamError::new(problem, self.subject.clone(), self.attempts, self.started.elapsed())
+            .with_answered(true);
         if let Some(report) = self.end(Stage::Failed) {
             report.failed(&error);
         }

@@ -44,7 +44,7 @@ impl<U: Upstream> Upstream for Breaker<U> {
             };
             let resumes = request.resumes;
             let mut outcome = self.inner.fetch(request, deadline).await;
-            pass.settle(&mut outcome, resumes);
+            pass.record_outcome(&mut outcome, resumes);
             outcome
         })
     }

@@ -57,7 +57,7 @@ impl Circuit {
     pub(super) fn admit(self: &Arc<Self>) -> Result<Pass, Problem> {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        match self.outlook(&state, now) {
+        match self.state_at(&state, now) {
             UpstreamState::RateLimited { until } => return Err(Problem::RateLimited(until.since(now))),
             UpstreamState::AssumedOffline { .. } => {
                 return Err(Problem::AssumedOffline { silent: state.silences >= FAILURES_TO_OPEN });
@@ -75,10 +75,10 @@ impl Circuit {
 
     /// The result that a call would have now.
     pub(super) fn state(&self) -> UpstreamState {
-        self.outlook(&self.state.lock(), self.clock.now())
+        self.state_at(&self.state.lock(), self.clock.now())
     }
 
-    fn outlook(&self, state: &State, now: Timestamp) -> UpstreamState {
+    fn state_at(&self, state: &State, now: Timestamp) -> UpstreamState {
         if let Some(until) = state.paused_until.filter(|until| now.awaits(*until, MAX_RETRY_AFTER)) {
             return UpstreamState::RateLimited { until };
         }
@@ -102,7 +102,7 @@ impl Circuit {
         }
         let mut state = self.state.lock();
         state.failures = state.failures.saturating_add(1);
-        state.silences = if error.is_silence() { state.silences.saturating_add(1) } else { 0 };
+        state.silences = if error.is_unanswered() { state.silences.saturating_add(1) } else { 0 };
         // The failure of a call that began before the circuit opened does not count.
         if probe || (state.phase == Phase::Closed && state.failures >= FAILURES_TO_OPEN) {
             let until = self.clock.now().plus(self.offline_for);
@@ -146,7 +146,7 @@ pub(super) struct Pass {
 impl Pass {
     /// Updates the state with the outcome of the call. If the call `resumes` a transfer, its failure has already been
     /// counted; it counts again only if the call is a probe.
-    pub(super) fn settle(mut self, outcome: &mut Result<Fetched, UpstreamError>, resumes: bool) {
+    pub(super) fn record_outcome(mut self, outcome: &mut Result<Fetched, UpstreamError>, resumes: bool) {
         let circuit = Arc::clone(&self.circuit);
         let counted = resumes && !self.probe;
         match outcome {

@@ -14,10 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Bounds, Head};
-use super::error::{Problem, ProtocolProblem, RedirectProblem, shown};
+use super::error::{Problem, ProtocolProblem, RedirectProblem, url_without_secrets};
 use super::limits::{DEFAULT_RETRY_AFTER, MAX_BODY_TIME, MAX_REDIRECTS};
 use super::options::{BuildError, authorization, has_user_info, is_http, is_loopback, parse_base, proxy, proxy_hosts};
-use super::reach::{self, Hop, Lookup, Network, RealNetwork};
+use super::redirect_targets::{self, Hop, Lookup, Network, RealNetwork};
 use super::{
     Fetched, Upstream, UpstreamBody, UpstreamError, UpstreamOptions, UpstreamRequest, UpstreamState, after, headers,
 };
@@ -30,7 +30,7 @@ pub struct HttpUpstream {
     /// The client for the configured origin; the only one with the client certificate.
     origin: Client,
     /// The client for redirects within the origin of an upstream whose address is not public.
-    again: Client,
+    same_origin: Client,
     /// The client for all other redirects. It connects to public addresses only.
     public: Client,
     lookup: Lookup,
@@ -82,7 +82,7 @@ impl HttpUpstream {
             is_proxied: !proxies.is_empty(),
             base,
             origin,
-            again,
+            same_origin: again,
             public,
             lookup: lookup(true),
             has_identity,
@@ -94,7 +94,7 @@ impl HttpUpstream {
 
     /// The base URL without secrets.
     pub(super) fn address(&self) -> String {
-        shown(&self.base)
+        url_without_secrets(&self.base)
     }
 
     /// The URL of the request. Each segment of the path is encoded as needed. Dot segments are left out, so that the
@@ -113,7 +113,7 @@ impl HttpUpstream {
     /// failed, and `progress.sent` says whether a request was sent.
     ///
     /// Cancel safety: the slot moves into the body that is returned; in every other case it is freed on return or drop.
-    async fn ask(&self, request: &UpstreamRequest, progress: &mut Progress) -> Result<Fetched, Problem> {
+    async fn request(&self, request: &UpstreamRequest, progress: &mut Progress) -> Result<Fetched, Problem> {
         let slot = match timeout_at(progress.deadline, Arc::clone(&self.slots).acquire_owned()).await {
             Ok(Ok(slot)) if Instant::now() < progress.deadline => slot,
             // No slot became free, or only after the deadline.
@@ -134,7 +134,8 @@ impl HttpUpstream {
                     redirects += 1;
                     let to = next_hop(&progress.at, response.headers())?;
                     let is_public = self.answers_publicly(&response);
-                    hop = Some(reach::decide(&progress.at, &to, request.redirects, is_public, &self.lookup)?);
+                    hop =
+                        Some(redirect_targets::decide(&progress.at, &to, request.redirects, is_public, &self.lookup)?);
                     progress.at = to;
                 }
                 _ => {
@@ -150,7 +151,7 @@ impl HttpUpstream {
     async fn send(&self, asked: &RequestHeaders, hop: Option<Hop>, progress: &Progress) -> Result<Response, Problem> {
         let client = match hop {
             None => &self.origin,
-            Some(Hop::Same) => &self.again,
+            Some(Hop::Same) => &self.same_origin,
             Some(Hop::ToPublic) => &self.public,
         };
         let first = hop.is_none();
@@ -170,7 +171,7 @@ impl HttpUpstream {
     /// public, unless the URL contains an address that is not.
     fn answers_publicly(&self, response: &Response) -> bool {
         let seen = response.remote_addr().filter(|_| !self.is_proxied).map(|address| address.ip());
-        let address = seen.or_else(|| reach::literal(response.url()));
+        let address = seen.or_else(|| redirect_targets::literal(response.url()));
         address.is_none_or(|address| self.lookup.network.is_public(address))
     }
 
@@ -229,7 +230,7 @@ impl HttpUpstream {
             deadline: progress.deadline,
             latest: after(Instant::now(), MAX_BODY_TIME),
         };
-        let subject = shown(&progress.at);
+        let subject = url_without_secrets(&progress.at);
         Ok(Fetched::Body(UpstreamBody::new(head, response, slot, bounds, subject, progress.started)))
     }
 }
@@ -240,10 +241,10 @@ impl Upstream for HttpUpstream {
     fn fetch(&self, request: UpstreamRequest, deadline: Instant) -> BoxFuture<'_, Result<Fetched, UpstreamError>> {
         Box::pin(async move {
             let mut progress = Progress { at: self.url_of(&request), sent: false, started: Instant::now(), deadline };
-            self.ask(&request, &mut progress).await.map_err(|problem| {
+            self.request(&request, &mut progress).await.map_err(|problem| {
                 let Progress { at, sent, started, .. } = &progress;
-                UpstreamError::new(problem, shown(at), u32::from(*sent), started.elapsed())
-                    .answered(request.heard.is_set())
+                UpstreamError::new(problem, url_without_secrets(at), u32::from(*sent), started.elapsed())
+                    .with_answered(request.heard.is_set())
             })
         })
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::limits::MAX_REDIRECTS;
-use super::reach::NotPublic;
+use super::redirect_targets::NotPublic;
 
 /// The kind of a failure. Stable, for decisions and labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -218,13 +218,13 @@ impl UpstreamError {
     }
 
     /// Sets whether the answer to the request had begun.
-    pub(super) fn answered(mut self, answered: bool) -> Self {
+    pub(super) fn with_answered(mut self, answered: bool) -> Self {
         self.0.answered = answered;
         self
     }
 
     /// Sets the number of attempts, of which this failure was the last, and their duration.
-    pub(super) fn after(mut self, attempts: u32, elapsed: Duration) -> Self {
+    pub(super) fn with_attempts(mut self, attempts: u32, elapsed: Duration) -> Self {
         self.0.attempts = attempts;
         self.0.elapsed = elapsed;
         self
@@ -280,7 +280,7 @@ impl UpstreamError {
 
     /// Whether the upstream gave no answer at all. If the head of an answer arrived, in this attempt or an earlier one,
     /// this is `false`, however the rest failed.
-    pub fn is_silence(&self) -> bool {
+    pub fn is_unanswered(&self) -> bool {
         match &self.0.problem {
             Problem::Connect(_) | Problem::Lost(_) | Problem::Tls(_) | Problem::Idle(_) | Problem::Deadline => {
                 !self.0.answered
@@ -323,7 +323,7 @@ impl Error for UpstreamError {
 
 /// A URL without secrets: scheme, host, port and path. A query can contain signatures, and user-info contains
 /// passwords.
-pub(super) fn shown(url: &Url) -> String {
+pub(super) fn url_without_secrets(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
@@ -362,16 +362,16 @@ mod tests {
             assert_eq!(error.allows_stale(), stale, "{error}");
             assert_eq!(error.says_down(), down, "{error}");
             let silent = ["connect", "tls", "deadline", "assumed_offline"].contains(&reason);
-            assert_eq!(error.is_silence(), silent || matches!(error.0.problem, Problem::Idle(_)), "{error}");
+            assert_eq!(error.is_unanswered(), silent || matches!(error.0.problem, Problem::Idle(_)), "{error}");
             let left_alone = reason == "assumed_offline";
-            assert_eq!(error.answered(true).is_silence(), left_alone, "what has begun to answer is not silent");
+            assert_eq!(error.with_answered(true).is_unanswered(), left_alone, "what has begun to answer is not silent");
         }
     }
 
     #[test]
     fn a_url_is_shown_without_secrets() {
         let url = Url::parse("https://user:pass@host.test:8443/a/b?token=s3cr3t#frag").unwrap();
-        assert_eq!(shown(&url), "https://host.test:8443/a/b");
+        assert_eq!(url_without_secrets(&url), "https://host.test:8443/a/b");
     }
 
     #[test]

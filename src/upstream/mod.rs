@@ -10,12 +10,12 @@ mod breaker;
 mod circuit;
 mod client;
 mod error;
+mod first_byte;
 mod headers;
-mod heard;
 mod limits;
 mod options;
-mod pace;
-mod reach;
+mod redirect_targets;
+mod request_rate;
 mod retry;
 
 use std::fmt;
@@ -30,10 +30,10 @@ pub use breaker::Breaker;
 use circuit::Circuit;
 pub use client::HttpUpstream;
 pub use error::{UpstreamError, UpstreamErrorKind};
-pub use heard::Heard;
+pub use first_byte::AnswerBegun;
 pub use options::{BuildError, USER_AGENT, UpstreamOptions};
-pub use pace::Paced;
-pub use reach::{Network, Redirects};
+pub use redirect_targets::{Network, Redirects};
+pub use request_rate::Paced;
 pub use retry::{RetryPolicy, Retrying};
 
 use crate::clock::{Clock, Timestamp};
@@ -62,7 +62,7 @@ pub struct UpstreamRequest {
     /// Largest body that is accepted, in bytes.
     pub max_body: u64,
     /// Set as soon as the answer to any attempt begins. Clones of the request share it.
-    pub heard: Heard,
+    pub heard: AnswerBegun,
 }
 
 impl UpstreamRequest {
@@ -78,7 +78,7 @@ impl UpstreamRequest {
             refresh: false,
             redirects: Redirects::WithinOrigin,
             max_body,
-            heard: Heard::default(),
+            heard: AnswerBegun::default(),
         }
     }
 }
@@ -150,7 +150,7 @@ pub fn build(options: &UpstreamOptions, clock: Arc<dyn Clock>) -> Result<Arc<dyn
     // drawback of this order: once the circuit is open or a pause is running, calls that are under way make no further
     // attempt, and a probe makes only one.
     let paced = Paced::new(http, options.per_minute, clock);
-    let retrying = Retrying::new(paced, RetryPolicy::default()).heeding(Arc::clone(&circuit));
+    let retrying = Retrying::new(paced, RetryPolicy::default()).respecting(Arc::clone(&circuit));
     Ok(Arc::new(Breaker::on(retrying, circuit)))
 }
 

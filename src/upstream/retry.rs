@@ -72,7 +72,7 @@ impl<U> Retrying<U> {
     }
 
     /// Makes no further attempt while `circuit` rejects new calls.
-    pub(super) fn heeding(mut self, circuit: Arc<Circuit>) -> Self {
+    pub(super) fn respecting(mut self, circuit: Arc<Circuit>) -> Self {
         self.circuit = Some(circuit);
         self
     }
@@ -114,7 +114,7 @@ impl<U: Upstream> Upstream for Retrying<U> {
                     // An attempt that failed before it was sent does not count.
                     Err(error) => {
                         let sent = attempts - u32::from(error.attempts() == 0);
-                        error.after(sent, started.elapsed())
+                        error.with_attempts(sent, started.elapsed())
                     }
                 };
                 let Some(pause) = self.pause(&error, attempts, started, deadline) else { return Err(error) };

@@ -185,7 +185,7 @@ async fn no_further_attempt_while_the_circuit_is_open() {
     let fake = Arc::new(Fake::default());
     let clock = Arc::new(ManualClock::new(START));
     let circuit = Circuit::new("fake".into(), OFFLINE, share(&clock));
-    let retrying = Retrying::new(Arc::clone(&fake), at_once()).heeding(Arc::clone(&circuit));
+    let retrying = Retrying::new(Arc::clone(&fake), at_once()).respecting(Arc::clone(&circuit));
     let stack = Breaker::on(retrying, circuit);
     fake.will((0..9).map(|_| down()));
     for calls in [3, 6, 9, 9] {

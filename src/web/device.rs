@@ -3,7 +3,7 @@
 use http::StatusCode;
 use maud::{Markup, html};
 
-use super::page::{Page, not_let_in, page};
+use super::page::{Page, login_failed, page};
 use super::pages::Visit;
 use crate::auth::devices::{DeviceError, DeviceRequest};
 use crate::auth::{Permission, Permissions};
@@ -35,7 +35,7 @@ pub(super) async fn device(visit: &Visit) -> Page {
     let user = match accounts.login(field("username"), field("password"), otp, (address, None)).await {
         Ok(user) => user,
         Err(error) => {
-            let (status, why) = not_let_in(&error);
+            let (status, why) = login_failed(&error);
             return page(status, &confirm(&request, &checked, field("username"), Some(&why)));
         }
     };

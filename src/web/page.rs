@@ -35,7 +35,7 @@ const NOT_RIGHT: &str = "The user name, the password or the two-factor code is w
                          needs a new code for each login; after five wrong codes, wait ten minutes.";
 
 /// The status and the text for a user whose login failed.
-pub(super) fn not_let_in(error: &AuthError) -> (StatusCode, String) {
+pub(super) fn login_failed(error: &AuthError) -> (StatusCode, String) {
     match error {
         AuthError::State(_) | AuthError::Machine => (StatusCode::INTERNAL_SERVER_ERROR, error.message()),
         // One text for all of these errors: a different text for each would help an attacker guess the password.

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use maud::{Markup, html};
 
-use super::page::{Page, not_let_in, page};
+use super::page::{Page, login_failed, page};
 use super::pages::Visit;
 use crate::auth::{ManageError, TotpMode, TotpSetup};
 use crate::secret::Secret;
@@ -22,7 +22,7 @@ pub(super) async fn second_factor(visit: &Visit) -> Page {
     let user = match accounts.login(field("username"), field("password"), otp, (address, None)).await {
         Ok(user) => user,
         Err(error) => {
-            let (status, why) = not_let_in(&error);
+            let (status, why) = login_failed(&error);
             return page(status, &begin(field("username"), Some(&why)));
         }
     };

@@ -119,7 +119,7 @@ fn run(ops: &[Op]) {
                     spool.append(Bytes::copy_from_slice(piece)).unwrap();
                 }
                 let mut finished = spool.finish();
-                let kept = store.blobs.keep(&mut finished).unwrap();
+                let kept = store.blobs.publish(&mut finished).unwrap();
                 assert_eq!(kept, file != 7, "all but what is larger than the store");
                 if kept {
                     model.insert(file, true);

@@ -68,7 +68,7 @@ fn configs(source: DependencySource<'_>, name: &str, release: Option<(&str, &str
     let release = release.map(|(version, app)| (version, if is_app(app) { app } else { name }));
     let Some((version, app)) = release else { return json!({"mix.exs": "", "rebar.config": "", "erlang.mk": ""}) };
     let source = match source {
-        DependencySource::Usual => String::new(),
+        DependencySource::Default => String::new(),
         DependencySource::Organization(key) => format!(", organization: \"{key}\""),
         DependencySource::Repository(name) => format!(", repo: \"{name}\""),
     };
@@ -163,7 +163,7 @@ fn with_some(value: Value, field: &str, more: Option<impl Into<Value>>) -> Value
 }
 
 /// A user who performed an action, with the URL of the account if the caller may see it.
-pub(super) fn somebody(name: &str, url: Option<String>) -> Value {
+pub(super) fn actor(name: &str, url: Option<String>) -> Value {
     with_some(json!({"username": name}), "url", url)
 }
 

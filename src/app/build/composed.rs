@@ -89,7 +89,7 @@ pub(super) fn build(
         everything: false,
     };
     let held_by = policy(settings, composed.policy.as_ref());
-    let held_by = held_by.map(|policy| Arc::new(where_releases_live(settings, composed, &policy)));
+    let held_by = held_by.map(|policy| Arc::new(rules_by_source(settings, composed, &policy)));
     let options = VirtualOptions {
         identity: identity(
             &composed.common,
@@ -134,7 +134,7 @@ pub(super) fn build(
 
 /// Converts a policy so that it has rules only for repositories that are not virtual. Rules for a virtual repository
 /// apply to all its members without rules of their own.
-fn where_releases_live(settings: &Settings, composed: &VirtualSettings, policy: &Policy) -> Policy {
+fn rules_by_source(settings: &Settings, composed: &VirtualSettings, policy: &Policy) -> Policy {
     fn add(
         settings: &Settings,
         composed: &VirtualSettings,

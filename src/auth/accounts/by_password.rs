@@ -82,13 +82,13 @@ impl Accounts {
         self.remember(place, generation, CredentialMatch::Identity(Arc::clone(&identity)));
         let counts = self.wants_code(&identity);
         if !counts {
-            self.no_wrong_password(user.id, address);
+            self.uncount_password(user.id, address);
         }
         Ok((identity, counts))
     }
 
     /// Removes the last password attempt of a user from the count of failures.
-    pub(in crate::auth) fn no_wrong_password(&self, user: i64, address: IpAddr) {
+    pub(in crate::auth) fn uncount_password(&self, user: i64, address: IpAddr) {
         let now = self.clock.now();
         for bucket in [Bucket::address(address), Bucket::User(user)] {
             self.limits.passwords.give_back(&bucket, now);

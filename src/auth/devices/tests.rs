@@ -49,8 +49,8 @@ fn what_a_program_says_of_itself_disguises_nothing() {
         ("\u{3164}\u{2800}", "\\u{3164}\\u{2800}"),
         ("\u{feff}\u{e0041}\u{a0}", "\\u{feff}\\u{e0041}\\u{a0}"),
     ] {
-        assert_eq!(said(text), shown);
+        assert_eq!(display_name(text), shown);
     }
-    assert_eq!(said(&"x".repeat(65)), format!("{}…", "x".repeat(64)));
-    assert_eq!(said(&"x".repeat(64)), "x".repeat(64));
+    assert_eq!(display_name(&"x".repeat(65)), format!("{}…", "x".repeat(64)));
+    assert_eq!(display_name(&"x".repeat(64)), "x".repeat(64));
 }

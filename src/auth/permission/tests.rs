@@ -117,10 +117,10 @@ fn only_the_whole_api_makes_keys_and_they_may_fetch() {
         ("package", "package:acme/web", false),
         ("repositories", "api:read", false),
     ] {
-        assert_eq!(scope(ours).may_mint(&scope(theirs)), may, "{ours} → {theirs}");
+        assert_eq!(scope(ours).may_create_key_with(&scope(theirs)), may, "{ours} → {theirs}");
     }
-    assert!(!scope("api").may_mint(&Permissions::everything()));
-    assert!(Permissions::everything().may_mint(&scope("api repositories")));
+    assert!(!scope("api").may_create_key_with(&Permissions::everything()));
+    assert!(Permissions::everything().may_create_key_with(&scope("api repositories")));
 }
 
 #[test]

@@ -12,9 +12,9 @@ use crate::hex::checksum::Sha256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArtifactPlace {
     /// It was stored already, under this digest.
-    There(Sha256),
+    AlreadyStored(Sha256),
     /// It was fetched: its digest and length.
-    Brought(Sha256, u64),
+    Fetched(Sha256, u64),
     /// It was fetched but not stored: there is no room on the disk or below the cache's limit.
     NotStored,
 }
@@ -22,7 +22,7 @@ pub enum ArtifactPlace {
 impl ArtifactCache {
     /// Records to which file an inner checksum or a SHA-512 belongs. The caller has verified that the file matches.
     /// Blocks.
-    pub fn note(&self, expected: &ExpectedFile, outer: &Sha256) -> Result<(), CacheError> {
+    pub fn record_outer_digest(&self, expected: &ExpectedFile, outer: &Sha256) -> Result<(), CacheError> {
         let Some(key) = expected.record_key() else { return Ok(()) };
         let index = &*self.shared.store.index;
         let noted = record::put(index, &key, &InnerRecord { outer: outer.to_string() });
@@ -41,11 +41,11 @@ impl ArtifactCache {
 
     /// Fetches an artifact unless it is stored already, and waits for the end of the fetch. A file that is stored
     /// already is not verified.
-    pub async fn bring(&self, wanted: ArtifactRequest) -> Result<ArtifactPlace, CacheError> {
-        if let Some(digest) = self.outer(&wanted.expected).await?
+    pub async fn fetch_if_missing(&self, wanted: ArtifactRequest) -> Result<ArtifactPlace, CacheError> {
+        if let Some(digest) = self.outer_digest(&wanted.expected).await?
             && self.shared.blocking(move |store| store.blobs.length(&digest)).await?.is_some()
         {
-            return Ok(ArtifactPlace::There(digest));
+            return Ok(ArtifactPlace::AlreadyStored(digest));
         }
         if self.options.network == UpstreamMode::Offline {
             return Err(CacheError::Offline);
@@ -55,7 +55,7 @@ impl ArtifactCache {
         let state = state.wait_for(ended).await.map_err(|_| NoOutcome::Abandoned)?.clone();
         match state {
             FillState::Done(FilledFile { digest, length, bypass: None, .. }) => {
-                Ok(ArtifactPlace::Brought(digest, length))
+                Ok(ArtifactPlace::Fetched(digest, length))
             }
             FillState::Done(_) => Ok(ArtifactPlace::NotStored),
             FillState::Failed(error) => Err(error),

@@ -19,7 +19,7 @@ impl ArtifactCache {
         }
         let (expected, found) = (expected.clone(), found.clone());
         let proven = self.shared.blocking(move |store| {
-            prove(store, &expected, || match &found {
+            verify_inner_checksum(store, &expected, || match &found {
                 ArtifactLookup::Memory(bytes) => Box::new(io::Cursor::new(bytes.clone())) as Box<dyn Read>,
                 ArtifactLookup::Stored(stored) => Box::new(ContentReader::of(stored)),
             })
@@ -28,8 +28,8 @@ impl ArtifactCache {
     }
 
     /// The SHA-256 of the whole file, if that file is known to have every expected checksum.
-    pub async fn proven_outer(&self, expected: &ExpectedFile) -> Result<Option<Sha256>, CacheError> {
-        let outer = self.outer(expected).await?;
+    pub async fn verified_outer_digest(&self, expected: &ExpectedFile) -> Result<Option<Sha256>, CacheError> {
+        let outer = self.outer_digest(expected).await?;
         let ExpectedFile::Both { inner, .. } = expected else { return Ok(outer) };
         let key = inner.to_string();
         let noted = self.shared.blocking(move |store| outer_of(store, &key)).await?;
@@ -38,13 +38,13 @@ impl ArtifactCache {
 
     /// Whether a stored file with a verified outer checksum has every expected checksum. Blocks.
     pub fn fits(&self, expected: &ExpectedFile, stored: &crate::store::StoredFile) -> bool {
-        prove(&self.shared.store, expected, || ContentReader::of(stored)).is_ok()
+        verify_inner_checksum(&self.shared.store, expected, || ContentReader::of(stored)).is_ok()
     }
 }
 
 /// Checks that a file with the right outer checksum also has the expected inner one. The result is recorded in the
 /// index; without a record it is computed from the file. Blocks.
-pub(super) fn prove<R: Read>(
+pub(super) fn verify_inner_checksum<R: Read>(
     store: &Store,
     expected: &ExpectedFile,
     file: impl FnOnce() -> R,

@@ -18,7 +18,7 @@ fn note_outer(store: &Store, path: &str, key: &str, outer: &Sha256) {
 }
 
 /// Compares the checksums, and only then stores the file.
-pub(super) async fn prove(
+pub(super) async fn verify_and_store(
     filling: FillContext,
     finished: Finished,
     not_stored: Option<NotStored>,
@@ -74,7 +74,7 @@ pub(super) async fn prove(
         .shared
         .blocking(move |store| {
             let mut finished = finished;
-            let kept = store.blobs.keep(&mut finished).map(|_| finished);
+            let kept = store.blobs.publish(&mut finished).map(|_| finished);
             if let Some(key) = key {
                 note_outer(store, &path, &key, &digest);
             }

@@ -43,7 +43,7 @@ impl ListCache {
 
     /// Stores a list from another server. A list from the upstream stays, unless this server is offline. Returns the
     /// reason if there was no room. Blocks.
-    pub fn take_in(&self, list: &List, file: Bytes) -> Result<Option<BypassReason>, CacheError> {
+    pub fn import(&self, list: &List, file: Bytes) -> Result<Option<BypassReason>, CacheError> {
         let carried = self.open(list, file)?;
         let store = &self.shared.store;
         let held = stored::read(self, store, list)?;

@@ -185,7 +185,7 @@ fn judge(
     let Some((old, old_signature)) = before.and_then(|before| Some((&before.list, before.signature.as_ref()?))) else {
         return Ok(());
     };
-    if (*old == pair.list) == (*old_signature == *text) || outlasts_doubt(cache, list, pair) {
+    if (*old == pair.list) == (*old_signature == *text) || is_unchanged_for_an_hour(cache, list, pair) {
         return Ok(());
     }
     Err(snapshot(if *old == pair.list {
@@ -220,7 +220,7 @@ pub(super) fn is_signed_soundly(
 }
 
 /// Whether the upstream has had exactly this pair for an hour.
-fn outlasts_doubt(cache: &ListCache, list: &List, pair: &ListPair) -> bool {
+fn is_unchanged_for_an_hour(cache: &ListCache, list: &List, pair: &ListPair) -> bool {
     let mut hasher = Hasher::new();
     hasher.update(Sha256::of(&pair.list).as_bytes());
     hasher.update(pair.signature.as_deref().unwrap_or_default());

@@ -71,7 +71,7 @@ impl CacheSource for Scripted {
         _: u8,
         known: Option<Entry>,
         _: bool,
-        _: Heard,
+        _: AnswerBegun,
     ) -> Result<FetchedEntry<Entry>, CacheError> {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         if let Some(gate) = &self.gate {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::stored::{self, Freshness};
+use super::stored_resource::{self, Freshness};
 use super::{OnRemoved, RegistryCache};
 use crate::cache::error::{CacheError, Internal};
 use crate::cache::gate::UpstreamLoss;
@@ -25,7 +25,7 @@ use crate::hex::resource::RegistryResource;
 use crate::store::slots::Area;
 use crate::telemetry::metrics::RepositoryLabels;
 use crate::trust::Verified;
-use crate::upstream::{Fetched, Heard, Redirects, UpstreamRequest};
+use crate::upstream::{AnswerBegun, Fetched, Redirects, UpstreamRequest};
 
 /// The verified answer of the upstream.
 pub(super) enum UpstreamAnswer {
@@ -40,15 +40,15 @@ pub(super) async fn run(
     resource: RegistryResource,
     present: Option<Arc<ReadyResource>>,
     past_caches: bool,
-    heard: Heard,
+    heard: AnswerBegun,
 ) -> Result<Refreshed<Arc<ReadyResource>>, CacheError> {
     let outcome = attempt(&cache, &resource, present.as_ref(), past_caches, &heard).await;
     match &outcome {
         Ok(refreshed) if refreshed.unchanged => {}
-        Ok(_) => cache.gate.replaced(&resource),
+        Ok(_) => cache.gate.on_replaced(&resource),
         Err(error) => {
             if matches!(error, CacheError::Missing) && present.is_some() {
-                cache.gate.replaced(&resource);
+                cache.gate.on_replaced(&resource);
             }
             report(&cache, &resource, error);
         }
@@ -61,21 +61,21 @@ async fn attempt(
     resource: &RegistryResource,
     present: Option<&Arc<ReadyResource>>,
     past_caches: bool,
-    heard: &Heard,
+    heard: &AnswerBegun,
 ) -> Result<Refreshed<Arc<ReadyResource>>, CacheError> {
     let deadline = Instant::now() + cache.options.deadline;
     let validators = present.map(|present| present.validators.clone()).unwrap_or_default();
     let known = present.is_some();
     let mut answer = ask(cache, resource, validators, known, past_caches, deadline, heard).await?;
-    let mut loss = takes_away(present, &answer);
+    let mut loss = detect_loss(present, &answer);
     if loss.is_some() && !past_caches {
         answer = ask(cache, resource, Validators::default(), known, true, deadline, heard).await?;
-        loss = takes_away(present, &answer);
+        loss = detect_loss(present, &answer);
     }
     let (present, unchanged, bypass) = match (answer, present) {
         (UpstreamAnswer::Unchanged, Some(present)) => (confirm(cache, resource, present).await?, true, None),
         // `ask` accepts "unchanged" only if it sent validators, which come from a present resource.
-        (UpstreamAnswer::Unchanged, None) => return Err(CacheError::internal(Internal::Unasked)),
+        (UpstreamAnswer::Unchanged, None) => return Err(CacheError::internal(Internal::UnexpectedNotModified)),
         (UpstreamAnswer::Missing, None) => return Err(CacheError::Missing),
         (UpstreamAnswer::Missing, Some(present)) => {
             // A resource that was gone before has not changed. Reporting a change would make its watchers fetch it
@@ -103,7 +103,7 @@ pub(super) async fn ask(
     known: bool,
     past_caches: bool,
     deadline: Instant,
-    heard: &Heard,
+    heard: &AnswerBegun,
 ) -> Result<UpstreamAnswer, CacheError> {
     let request = UpstreamRequest {
         query: None,
@@ -133,7 +133,10 @@ pub(super) async fn ask(
     let verified = {
         let (cache, resource, bytes) = (Arc::clone(cache), resource.clone(), bytes.clone());
         let shared = cache.shared.clone();
-        shared.blocking(move |_| stored::prove(&cache, &resource, bytes)).await?.map_err(CacheError::untrusted)?
+        shared
+            .blocking(move |_| stored_resource::prove(&cache, &resource, bytes))
+            .await?
+            .map_err(CacheError::untrusted)?
     };
     Ok(UpstreamAnswer::Body { verified: Box::new(verified), bytes, validators })
 }
@@ -149,7 +152,7 @@ fn count(cache: &RegistryCache, fetched: &Result<Fetched, crate::upstream::Upstr
 }
 
 /// The releases or the package that have disappeared in an answer, compared to the present resource.
-fn takes_away(present: Option<&Arc<ReadyResource>>, answer: &UpstreamAnswer) -> Option<Taken> {
+fn detect_loss(present: Option<&Arc<ReadyResource>>, answer: &UpstreamAnswer) -> Option<Taken> {
     let present = present?;
     match answer {
         UpstreamAnswer::Unchanged => None,
@@ -181,7 +184,7 @@ async fn confirm(
     if cache.options.own && *resource == RegistryResource::Versions {
         let refused = cache.gate.refused().await.map_err(CacheError::internal)?;
         if refused != *present.refused
-            && let Some(anew) = stored::load(Arc::clone(cache), resource.clone()).await?
+            && let Some(anew) = stored_resource::load(Arc::clone(cache), resource.clone()).await?
         {
             return Ok(anew);
         }
@@ -200,7 +203,7 @@ async fn removed(
         let labels = cache.reason_labels("removed");
         cache.shared.metrics.upstream_changes.get_or_create(&labels).inc();
         let loss = UpstreamLoss::Removed { last: Some(&present.index) };
-        cache.gate.lost(resource, loss).await.map_err(CacheError::internal)?;
+        cache.gate.on_upstream_loss(resource, loss).await.map_err(CacheError::internal)?;
     }
     let gone = ReadyResource { removed_at: present.removed_at.or(Some(now)), ..ReadyResource::clone(present) };
     if is_list(resource) {
@@ -220,7 +223,7 @@ async fn removed(
         OnRemoved::Purge => {
             let (cache, resource) = (Arc::clone(cache), resource.clone());
             let shared = cache.shared.clone();
-            shared.blocking(move |_| stored::purge(&cache, Some(&resource))).await??;
+            shared.blocking(move |_| stored_resource::purge(&cache, Some(&resource))).await??;
         }
     }
     cache.shared.memory.remove_resource(cache.owner, resource);
@@ -239,7 +242,7 @@ async fn write_record(
 ) -> Result<(), CacheError> {
     let key = cache.slot(Area::Registry, resource)?.record_key();
     let record = record(cache, present);
-    cache.shared.blocking(move |store| stored::put_record(store, &key, &record)).await
+    cache.shared.blocking(move |store| stored_resource::put_record(store, &key, &record)).await
 }
 
 fn record(cache: &RegistryCache, present: &ReadyResource) -> RegistryRecord {
@@ -268,7 +271,7 @@ pub(super) async fn report_loss(
         Taken::Part(ListRegression::RolledBack(detail)) => ("rolled_back", UpstreamLoss::RolledBack { detail }),
     };
     cache.shared.metrics.upstream_changes.get_or_create(&cache.reason_labels(word)).inc();
-    cache.gate.lost(resource, loss).await.map_err(CacheError::internal)
+    cache.gate.on_upstream_loss(resource, loss).await.map_err(CacheError::internal)
 }
 
 /// Accepts a new verified resource from the upstream: passes it through the gate, stores it and serves it.
@@ -292,12 +295,12 @@ pub(super) async fn put(
     fresh: Freshness,
 ) -> Result<(Arc<ReadyResource>, Option<BypassReason>), CacheError> {
     debug_assert_eq!(Sha256::of(&bytes), Sha256::of(verified.gzip()));
-    let present = stored::finish(cache, resource, verified, fresh).await?;
+    let present = stored_resource::finish(cache, resource, verified, fresh).await?;
     let record = record(cache, &present);
     let bypass = {
         let (cache, resource) = (Arc::clone(cache), resource.clone());
         let shared = cache.shared.clone();
-        shared.blocking(move |store| stored::store(&cache, store, &resource, &bytes, &record)).await??
+        shared.blocking(move |store| stored_resource::store(&cache, store, &resource, &bytes, &record)).await??
     };
     if bypass.is_some() {
         // Without a file the validators are not used: the answer "unchanged" would never bring the file.

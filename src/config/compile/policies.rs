@@ -135,7 +135,7 @@ fn rules(field: &Field<'_>, repository: Option<&RepositorySettings>) -> Option<R
     if let Some(field) = section.field("overrides") {
         field.list(|item| {
             let exception = exception(item)?;
-            if let Some(why) = never(&exception, &rules, &before, repository) {
+            if let Some(why) = why_ineffective(&exception, &rules, &before, repository) {
                 item.fault(Fault::OverrideNever(why));
             }
             before.push(exception);
@@ -202,8 +202,8 @@ fn locked(field: &Field<'_>) -> Option<LockFileProtection> {
     }
     let mut locked = LockFileProtection::default();
     for class in Class::ALL {
-        let usual = *locked.of(*class);
-        *locked.of_mut(*class) = section.get(class.word(), usual, grace);
+        let usual = *locked.get(*class);
+        *locked.get_mut(*class) = section.get(class.word(), usual, grace);
     }
     section.finish();
     Some(locked)
@@ -289,7 +289,7 @@ fn line(field: &Field<'_>) -> Option<String> {
 }
 
 /// The reason why an override never has an effect, if that is so.
-fn never(
+fn why_ineffective(
     exception: &Override,
     rules: &ReleaseRules,
     before: &[Override],
@@ -300,7 +300,7 @@ fn never(
     if repository.is_some_and(|repository| !serves(repository)) {
         return Some("the repository does not serve this package");
     }
-    if let Some(why) = RULES.iter().find_map(|rule| rule.is_ignored_in_vain(rules, &exception.effect)) {
+    if let Some(why) = RULES.iter().find_map(|rule| rule.useless_override(rules, &exception.effect)) {
         return Some(why);
     }
     let covers = |earlier: &Override| {

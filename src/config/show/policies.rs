@@ -96,7 +96,7 @@ impl Serialize for Keys<'_> {
 
 impl Serialize for ShownProtection<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(Class::ALL.iter().map(|class| (class.word(), grace(*self.0.of(*class)))))
+        serializer.collect_map(Class::ALL.iter().map(|class| (class.word(), grace(*self.0.get(*class)))))
     }
 }
 

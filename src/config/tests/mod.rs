@@ -5,7 +5,7 @@ mod policies;
 mod random;
 mod rules;
 mod samples;
-mod shown;
+mod show_output;
 mod virtuals;
 
 use std::path::{Path, PathBuf};

@@ -22,11 +22,11 @@ pub fn remarks(payload: &[u8]) -> Result<BTreeMap<Box<str>, Vec<u8>>, WireError>
             _ => {}
         }
     }
-    releases.into_iter().map(|release| alone(release, &head, &advisories)).collect()
+    releases.into_iter().map(|release| single_release_payload(release, &head, &advisories)).collect()
 }
 
 /// The version of a release, and the payload that contains only this release.
-fn alone(release: &[u8], head: &[u8], advisories: &[&[u8]]) -> Result<(Box<str>, Vec<u8>), WireError> {
+fn single_release_payload(release: &[u8], head: &[u8], advisories: &[&[u8]]) -> Result<(Box<str>, Vec<u8>), WireError> {
     const VERSION: u32 = 1;
     const DEPENDENCIES: u32 = 3;
     const ADVISORY_INDEXES: u32 = 6;

@@ -30,7 +30,7 @@ pub(super) fn read(pairs: &Pairs) -> Result<Vec<Dependency>, Invalid> {
     if found.len() > limits::DEPENDENCIES {
         faults.push(&["requirements"], "too many");
     }
-    faults.unless(found.into_values().collect())
+    faults.into_result(found.into_values().collect())
 }
 
 /// The name and the fields of each dependency. The format is a map of maps, a list of pairs, or a list of lists with

@@ -130,7 +130,7 @@ fn walk(archive: &mut Archive<impl Read>, seen: &mut dyn FnMut(&[u8])) -> Result
         }
         let (path, target) = extended.finish(&entry)?;
         let text = || String::from_utf8_lossy(&path).chars().take(limits::EXCERPT * 2).collect::<String>();
-        let parts = inside(&path).ok_or_else(|| Fault::Escape { path: text() })?;
+        let parts = safe_parts(&path).ok_or_else(|| Fault::Escape { path: text() })?;
         if parts.len() > limits::ARCHIVE_DEPTH || (parts.is_empty() && kind != EntryType::Directory) {
             return Err(Fault::Path);
         }
@@ -141,16 +141,16 @@ fn walk(archive: &mut Archive<impl Read>, seen: &mut dyn FnMut(&[u8])) -> Result
         let thing = match kind {
             EntryType::Regular => {
                 seen(&parts.join(&b'/'));
-                Thing::File { path: mark(&parts), content: content(&mut entry)? }
+                PathKind::File { path: mark(&parts), content: content(&mut entry)? }
             }
-            EntryType::Directory => Thing::Folder,
+            EntryType::Directory => PathKind::Folder,
             EntryType::Symlink => {
                 let folder = parts.split_last().map(|(_, above)| above).unwrap_or_default();
                 if target.starts_with(b"/") || turns_back(&target) || resolve(folder, &target).is_none() {
                     let target = String::from_utf8_lossy(&target).chars().take(limits::EXCERPT).collect();
                     return Err(Fault::Symlink { path: text(), target });
                 }
-                Thing::Link
+                PathKind::Link
             }
             _ => return Err(Fault::Kind { path: text() }),
         };
@@ -161,7 +161,7 @@ fn walk(archive: &mut Archive<impl Read>, seen: &mut dyn FnMut(&[u8])) -> Result
 
 /// The kind of a path after unpacking.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Thing {
+enum PathKind {
     Folder,
     Link,
     /// A file with this spelling of its path and this content.
@@ -193,21 +193,21 @@ impl Clash {
 /// The paths after unpacking on a file system that ignores case and Unicode normalization. Includes folders without an
 /// entry of their own.
 #[derive(Default)]
-struct Unpacked(HashMap<Mark, Thing>);
+struct Unpacked(HashMap<Mark, PathKind>);
 
 impl Unpacked {
     /// The most paths. Folders without an entry take as much memory as entries, and there can be 64 of them for each
     /// entry.
     const MOST: usize = 2 * limits::ARCHIVE_ENTRIES;
 
-    fn add(&mut self, parts: &[&[u8]], thing: Thing) -> Result<(), Clash> {
+    fn add(&mut self, parts: &[&[u8]], thing: PathKind) -> Result<(), Clash> {
         let (mark, above) = marks(parts);
         for folder in above {
-            match *self.0.entry(folder).or_insert(Thing::Folder) {
-                Thing::Folder => {}
+            match *self.0.entry(folder).or_insert(PathKind::Folder) {
+                PathKind::Folder => {}
                 // The real target of a link is unknown, so no entry may be below a link.
-                Thing::Link => return Err(Clash::BelowLink),
-                Thing::File { .. } => return Err(Clash::BelowFile),
+                PathKind::Link => return Err(Clash::BelowLink),
+                PathKind::File { .. } => return Err(Clash::BelowFile),
             }
         }
         let before = self.0.insert(mark, thing);
@@ -216,7 +216,7 @@ impl Unpacked {
         }
         match before {
             // Some real packages contain the same file twice.
-            Some(before) if before != thing || thing == Thing::Link => Err(Clash::Double),
+            Some(before) if before != thing || thing == PathKind::Link => Err(Clash::Double),
             Some(_) | None => Ok(()),
         }
     }
@@ -224,7 +224,7 @@ impl Unpacked {
 
 /// The parts of the path of an entry; `None` if one of them is `..`, whose target depends on the part before it, which
 /// may be a link. A leading slash is ignored. On some systems a backslash is a separator too.
-fn inside(path: &[u8]) -> Option<Vec<&[u8]>> {
+fn safe_parts(path: &[u8]) -> Option<Vec<&[u8]>> {
     let mut steps = path.split(|byte| matches!(byte, b'/' | b'\\'));
     if steps.any(|step| step == b"..") { None } else { resolve(&[], path) }
 }

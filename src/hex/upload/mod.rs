@@ -31,7 +31,7 @@ pub struct Package {
 
 /// Validates a whole tarball. Blocks. `source` is read from its beginning.
 pub fn package(mut source: impl Read + Seek) -> Result<Package, Invalid> {
-    let (package, (start, length)) = described(&mut source)?;
+    let (package, (start, length)) = read_package(&mut source)?;
     source.seek(SeekFrom::Start(start)).map_err(|error| unreadable(&error))?;
     files::scan(source.take(length), &mut |_| {})
         .map_err(|fault| tar_fault(format!("inner tarball error, {fault}")))?;
@@ -40,12 +40,12 @@ pub fn package(mut source: impl Read + Seek) -> Result<Package, Invalid> {
 
 /// Validates a tarball that was accepted before, perhaps under other rules for its files: checks the metadata, but not
 /// the files. Blocks. `source` is read from its beginning.
-pub fn taken_before(mut source: impl Read + Seek) -> Result<Package, Invalid> {
-    described(&mut source).map(|(package, _)| package)
+pub fn read_accepted(mut source: impl Read + Seek) -> Result<Package, Invalid> {
+    read_package(&mut source).map(|(package, _)| package)
 }
 
 /// Validates the metadata of a tarball. Returns the package, and the position and the length of its files.
-fn described(source: &mut (impl Read + Seek)) -> Result<(Package, (u64, u64)), Invalid> {
+fn read_package(source: &mut (impl Read + Seek)) -> Result<(Package, (u64, u64)), Invalid> {
     let outer = Outer::read(&mut *source, limits::TARBALL as u64).map_err(tar_fault)?;
     if outer.version != b"3" {
         return Err(tar_fault(format!("unsupported version: {:?}", excerpt(&outer.version))));

@@ -33,7 +33,7 @@ impl From<StoredExemption> for Exemption {
 }
 
 /// Converts an exemption of the repository `there` on the other server to the repository `here` on this server.
-fn owed_here(exemption: Exemption, there: &str, here: &str) -> StoredExemption {
+fn convert_exemption(exemption: Exemption, there: &str, here: &str) -> StoredExemption {
     StoredExemption {
         view: if exemption.view == there { here.to_owned() } else { exemption.view },
         source: here.to_owned(),
@@ -63,7 +63,7 @@ impl Operator {
         let packages: BTreeSet<&str> = releases.iter().filter_map(|release| release.split('-').next()).collect();
         let mut exemptions = Vec::new();
         for package in packages {
-            let owed = self.state.owed(&part.key, package).await?;
+            let owed = self.state.exemptions_of_package(&part.key, package).await?;
             let is_in_it =
                 |one: &StoredExemption| releases.contains(format!("{}-{}", one.package, one.version).as_str());
             exemptions.extend(owed.into_iter().filter(is_in_it).map(Exemption::from));
@@ -72,22 +72,22 @@ impl Operator {
     }
 
     /// Stores the exemptions of a bundle under the keys of this server's repositories. Returns their number.
-    pub(super) async fn take_over_owed(&self, proof: &VerifiedBundle) -> Result<usize, OperationError> {
+    pub(super) async fn import_exemptions(&self, proof: &VerifiedBundle) -> Result<usize, OperationError> {
         let parts = proof.opened.manifest.repositories.iter().zip(&proof.targets);
         let mut all = Vec::new();
         for (part, target) in parts {
             let Target::Remote(remote) = target else { continue };
-            let owed = |one| owed_here(one, &part.key, remote.key().as_str());
+            let owed = |one| convert_exemption(one, &part.key, remote.key().as_str());
             all.extend(part.exemptions.iter().cloned().map(owed));
         }
         if all.is_empty() {
             return Ok(0);
         }
-        self.state.take_over_owed(&all).await?;
+        self.state.import_exemptions(&all).await?;
         for enforcer in self.repositories().iter().filter_map(Repository::enforcer) {
             enforcer.forget_owed().await;
         }
-        self.keep_pinned().await?;
+        self.protect_pinned().await?;
         Ok(all.len())
     }
 }

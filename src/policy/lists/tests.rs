@@ -44,7 +44,7 @@ fn payloads() -> (Vec<u8>, Vec<u8>) {
 
 fn listed(rules: &ReleaseRules, evaluated: &HashMap<Box<str>, Arc<EvaluatedPackage>>, now: Timestamp) -> Vec<String> {
     let (names, versions) = payloads();
-    let shown = shown(&names, &versions, false, rules, evaluated, now).unwrap();
+    let shown = select_shown(&names, &versions, false, rules, evaluated, now).unwrap();
     let versions = message::Versions::decode(&*shown.versions(&versions).unwrap()).unwrap();
     let names = message::Names::decode(&*shown.names(&names).unwrap()).unwrap();
     let listed: Vec<String> =
@@ -118,7 +118,7 @@ fn an_older_list_of_names_proves_no_package_old() {
         EvaluatedPackage { confirmed_at: day(99), next_change: None, allowed: HashSet::from(["1.0.0".into()]) };
     let evaluated = HashMap::from([(Box::from("old"), Arc::new(evaluation))]);
     let lists = |rules: &ReleaseRules, evaluated: &HashMap<Box<str>, Arc<EvaluatedPackage>>| {
-        let shown = shown(&names, &versions, true, rules, evaluated, day(100)).unwrap();
+        let shown = select_shown(&names, &versions, true, rules, evaluated, day(100)).unwrap();
         let versions = message::Versions::decode(&*shown.versions(&versions).unwrap()).unwrap();
         versions.packages.iter().map(|one| format!("{} {}", one.name, one.versions.join(" "))).collect::<Vec<_>>()
     };

@@ -65,7 +65,7 @@ fn name(entry: &[u8]) -> Result<&str, WireError> {
 }
 
 /// Decides which parts provide a package.
-pub trait Shares {
+pub trait SelectProviders {
     /// Reduces `parts` to the parts whose entries are merged. It contains the positions of the parts that list
     /// `package`, in order of priority. If it is left empty, the package is not in the virtual repository.
     fn choose(&self, package: &str, parts: &mut Vec<usize>);
@@ -76,7 +76,7 @@ pub trait Shares {
 /// # Errors
 ///
 /// A payload is malformed, or a package has no name. `trust::verify` accepts neither.
-pub fn names(view: &RepoName, parts: &[&[u8]], shares: &dyn Shares) -> Result<Vec<u8>, WireError> {
+pub fn names(view: &RepoName, parts: &[&[u8]], shares: &dyn SelectProviders) -> Result<Vec<u8>, WireError> {
     merged(view, parts, shares, names_entry)
 }
 
@@ -85,14 +85,19 @@ pub fn names(view: &RepoName, parts: &[&[u8]], shares: &dyn Shares) -> Result<Ve
 /// # Errors
 ///
 /// As [`names`].
-pub fn versions(view: &RepoName, parts: &[&[u8]], shares: &dyn Shares) -> Result<Vec<u8>, WireError> {
+pub fn versions(view: &RepoName, parts: &[&[u8]], shares: &dyn SelectProviders) -> Result<Vec<u8>, WireError> {
     merged(view, parts, shares, versions_entry)
 }
 
 /// A function that merges the entries of one package.
 type MergeEntry = for<'a> fn(&[&'a [u8]]) -> Result<Cow<'a, [u8]>, WireError>;
 
-fn merged(view: &RepoName, parts: &[&[u8]], shares: &dyn Shares, entry: MergeEntry) -> Result<Vec<u8>, WireError> {
+fn merged(
+    view: &RepoName,
+    parts: &[&[u8]],
+    shares: &dyn SelectProviders,
+    entry: MergeEntry,
+) -> Result<Vec<u8>, WireError> {
     let bulks = parts.iter().map(|part| Bulk::split(part)).collect::<Result<Vec<_>, _>>()?;
     let mut rests: Vec<_> = bulks.iter().map(|bulk| bulk.entries.iter().peekable()).collect();
     let mut payload = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());

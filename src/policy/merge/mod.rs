@@ -11,7 +11,7 @@ mod package;
 
 use std::collections::HashSet;
 
-pub use lists::{Bulk, Shares, index, names, names_entry, unknown_records, versions, versions_entry};
+pub use lists::{Bulk, SelectProviders, index, names, names_entry, unknown_records, versions, versions_entry};
 pub use package::{Conflict, FilteredPayload, MemberPart, MergedPackage, Origins, Rendered, package};
 
 /// Appends the records of unknown fields. `parts` has one list of records for each part.

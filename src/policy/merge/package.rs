@@ -96,7 +96,7 @@ pub struct Conflict {
 pub fn package(view: &RepoName, parts: &[MemberPart<'_>], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
     match parts {
         [only] => single(view, only, origins),
-        several => united(view, several, origins),
+        several => merge_several(view, several, origins),
     }
 }
 
@@ -136,7 +136,7 @@ fn single(view: &RepoName, part: &MemberPart<'_>, origins: &dyn Origins) -> Resu
     Ok(MergedPackage { payload: rewrite.finish().into_owned(), owners, hidden, conflicts: Vec::new() })
 }
 
-fn united(view: &RepoName, parts: &[MemberPart<'_>], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
+fn merge_several(view: &RepoName, parts: &[MemberPart<'_>], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
     let mut name = None;
     let mut releases: BTreeMap<&str, Release<'_>> = BTreeMap::new();
     let mut hidden: BTreeMap<&str, usize> = BTreeMap::new();
@@ -156,7 +156,7 @@ fn united(view: &RepoName, parts: &[MemberPart<'_>], origins: &dyn Origins) -> R
                         return Err(WireError::Duplicate { field: RELEASES });
                     }
                     if !hidden.contains_key(release.version) {
-                        conflicts.extend(take(&mut releases, release));
+                        conflicts.extend(add_release(&mut releases, release));
                     }
                 }
                 NAME => {
@@ -195,7 +195,7 @@ fn united(view: &RepoName, parts: &[MemberPart<'_>], origins: &dyn Origins) -> R
 }
 
 /// Adds `release` unless its version is already present. Returns a conflict if the present release is a different one.
-fn take<'a>(releases: &mut BTreeMap<&'a str, Release<'a>>, release: Release<'a>) -> Option<Conflict> {
+fn add_release<'a>(releases: &mut BTreeMap<&'a str, Release<'a>>, release: Release<'a>) -> Option<Conflict> {
     let (version, loser) = (release.version, release.part);
     match releases.entry(version) {
         btree_map::Entry::Vacant(place) => {

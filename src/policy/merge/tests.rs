@@ -247,7 +247,7 @@ fn an_entry_of_names_has_the_latest_time() {
 /// first does.
 struct All;
 
-impl Shares for All {
+impl SelectProviders for All {
     fn choose(&self, package: &str, parts: &mut Vec<usize>) {
         match package {
             "gone" => parts.clear(),

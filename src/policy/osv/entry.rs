@@ -113,10 +113,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<ParsedAdvisory>, serde_json::Erro
         Document::Many(entries) => entries,
         Document::One(entry) => vec![*entry],
     };
-    Ok(entries.into_iter().filter_map(found).collect())
+    Ok(entries.into_iter().filter_map(parse_entry).collect())
 }
 
-fn found(entry: Entry) -> Option<ParsedAdvisory> {
+fn parse_entry(entry: Entry) -> Option<ParsedAdvisory> {
     if !is_name(&entry.id) {
         return None;
     }

@@ -111,10 +111,10 @@ fn an_entry_counts_until_it_is_withdrawn() {
         ("2026-03-01T00:00:00Z", &["GHSA-2"]),
         ("2099-01-01T00:00:00Z", &["GHSA-2"]),
     ] {
-        let (now, at_once) = (day(at), all.clone().at(day(at)));
-        steps = steps.at(now);
+        let (now, at_once) = (day(at), all.clone().without_withdrawn(day(at)));
+        steps = steps.without_withdrawn(now);
         assert_eq!(steps, at_once, "{at}: however many steps lead there");
-        assert!(!steps.is_over(now) && steps.len() == counts.len(), "{at}");
+        assert!(!steps.has_withdrawn(now) && steps.len() == counts.len(), "{at}");
         let after = steps.add_to_package("jason", &payload).unwrap().into_owned();
         assert_eq!(advised(&after), [counts.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()], "{at}");
         digests.insert(*steps.digest());
@@ -137,7 +137,10 @@ fn entries_that_do_not_count() {
         with("affected", serde_json::json!([{"ranges": all()}])),
         with("id", serde_json::json!("with a\nline")),
     ] {
-        assert!(dump(std::slice::from_ref(&unfit)).at(day("2026-01-01T00:00:00Z")).is_empty(), "{unfit}");
+        assert!(
+            dump(std::slice::from_ref(&unfit)).without_withdrawn(day("2026-01-01T00:00:00Z")).is_empty(),
+            "{unfit}"
+        );
     }
     let listed = serde_json::json!([{"package": {"ecosystem": "Hex", "name": "jason"}, "versions": ["1.0.0"]}]);
     let dump = dump(&[with("affected", listed)]);

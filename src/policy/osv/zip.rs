@@ -21,7 +21,10 @@ pub(super) fn is_archive(bytes: &[u8]) -> bool {
 }
 
 /// Calls `take` with the name and the content of each file.
-pub(super) fn each(bytes: &[u8], mut take: impl FnMut(&str, &[u8]) -> Result<(), DumpError>) -> Result<(), DumpError> {
+pub(super) fn for_each_file(
+    bytes: &[u8],
+    mut take: impl FnMut(&str, &[u8]) -> Result<(), DumpError>,
+) -> Result<(), DumpError> {
     let broken = || DumpError::Zip("it is incomplete or damaged");
     let first = bytes.len().saturating_sub(END_BYTES + COMMENT);
     let tail = bytes.get(first..).unwrap_or_default();

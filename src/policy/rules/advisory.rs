@@ -51,8 +51,8 @@ impl Rule for Advisories {
         Some(Reason::new("advisory", format!("has the security advisory {id} (severity {severity})")))
     }
 
-    fn is_beyond_doubt(&self, _: &ReleaseRules, listed: &ListedFacts, _: Timestamp) -> bool {
-        !listed.has_advised
+    fn is_certainly_allowed(&self, _: &ReleaseRules, listed: &ListedFacts, _: Timestamp) -> bool {
+        !listed.has_advisories
     }
 
     fn publish(&self, rules: &ReleaseRules, restriction: &mut message::Restriction) {
@@ -67,7 +67,7 @@ impl Rule for Advisories {
         restriction.advisory_min_severity = rules.advisory_min_severity.map(|least| severity(least).into());
     }
 
-    fn is_ignored_in_vain(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
+    fn useless_override(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
         (matches!(effect, Effect::IgnoreAdvisory(_)) && !self.is_set(rules))
             .then_some("`advisory_min_severity` is not set, so no advisory holds a release")
     }

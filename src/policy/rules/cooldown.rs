@@ -65,7 +65,7 @@ impl Rule for MinimumAge {
         let cooldown = case.rules.cooldown.as_ref()?;
         if !is_too_young(case, case.release, question.moment)
             || case.ignores(question, |effect| *effect == Effect::IgnoreCooldown)
-            || fixes::an_advisory(case, question.moment)
+            || fixes::fixes_advisory(case, question.moment)
         {
             return None;
         }
@@ -75,7 +75,7 @@ impl Rule for MinimumAge {
         })
     }
 
-    fn moments(&self, case: &ReleaseCase<'_>, moments: &mut Vec<Timestamp>) {
+    fn add_change_times(&self, case: &ReleaseCase<'_>, moments: &mut Vec<Timestamp>) {
         let Some(cooldown) = case.rules.cooldown() else { return };
         let ends = |release: &ReleaseFacts| age::known_since(case, release).map(|since| whole(since).plus(cooldown));
         moments.extend(ends(case.release));
@@ -85,7 +85,7 @@ impl Rule for MinimumAge {
         }
     }
 
-    fn is_beyond_doubt(&self, rules: &ReleaseRules, listed: &ListedFacts, now: Timestamp) -> bool {
+    fn is_certainly_allowed(&self, rules: &ReleaseRules, listed: &ListedFacts, now: Timestamp) -> bool {
         let (cooldown, updated) = (rules.cooldown(), listed.updated_at);
         cooldown.zip(updated).is_some_and(|(cooldown, updated)| updated.plus(cooldown) <= now)
     }
@@ -94,7 +94,7 @@ impl Rule for MinimumAge {
         restriction.cooldown = rules.cooldown.as_ref().map(ToString::to_string);
     }
 
-    fn is_ignored_in_vain(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
+    fn useless_override(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
         (*effect == Effect::IgnoreCooldown && !self.is_set(rules))
             .then_some("`cooldown` is not set, so no cooldown holds a release")
     }

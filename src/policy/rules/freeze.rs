@@ -52,7 +52,7 @@ impl Rule for Freeze {
         }
     }
 
-    fn is_beyond_doubt(&self, rules: &ReleaseRules, listed: &ListedFacts, _: Timestamp) -> bool {
+    fn is_certainly_allowed(&self, rules: &ReleaseRules, listed: &ListedFacts, _: Timestamp) -> bool {
         let (freeze, updated) = (rules.freeze_after, listed.updated_at);
         freeze.zip(updated).is_some_and(|(freeze, updated)| updated <= freeze)
     }

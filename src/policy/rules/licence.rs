@@ -101,16 +101,16 @@ impl Rule for Licensing {
         })
     }
 
-    fn was_decided_at(&self, delivery: &LockExemption) -> bool {
+    fn could_decide_at(&self, delivery: &LockExemption) -> bool {
         delivery.licences_known
     }
 
     /// Always `false`: the licences of a release are known after its first download, not from the lists.
-    fn is_beyond_doubt(&self, _: &ReleaseRules, _: &ListedFacts, _: Timestamp) -> bool {
+    fn is_certainly_allowed(&self, _: &ReleaseRules, _: &ListedFacts, _: Timestamp) -> bool {
         false
     }
 
-    fn advice(&self, rules: &ReleaseRules) -> Vec<String> {
+    fn warnings(&self, rules: &ReleaseRules) -> Vec<String> {
         let denied = rules.licences.iter().flat_map(|licences| &licences.written);
         let unlisted = denied.filter(|text| Licence::read(text).is_none());
         unlisted

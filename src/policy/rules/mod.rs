@@ -6,7 +6,7 @@
 
 mod advisory;
 mod age;
-mod case;
+mod candidate;
 mod cooldown;
 mod freeze;
 mod key;
@@ -16,7 +16,7 @@ mod retirement;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub use case::{ReleaseCase, RuleQuery};
+pub use candidate::{ReleaseCase, RuleQuery};
 pub use cooldown::{Cooldown, CooldownError, print_days};
 pub use key::{RuleKey, RuleParseError, RuleValue};
 pub use licence::LicenceRules;
@@ -86,27 +86,27 @@ pub trait Rule: std::fmt::Debug + Sync {
     fn judge(&self, case: &ReleaseCase<'_>, question: RuleQuery) -> Option<Reason>;
 
     /// Appends every time at which its decision can change by itself, in any order; times in the past are allowed.
-    fn moments(&self, _case: &ReleaseCase<'_>, _moments: &mut Vec<Timestamp>) {}
+    fn add_change_times(&self, _case: &ReleaseCase<'_>, _moments: &mut Vec<Timestamp>) {}
 
     /// Whether the rule could be decided when the release was delivered. If not, the delivery does not excuse it.
-    fn was_decided_at(&self, _delivery: &LockExemption) -> bool {
+    fn could_decide_at(&self, _delivery: &LockExemption) -> bool {
         true
     }
 
     /// Whether these facts from the lists are enough to know that it holds no release of the package.
-    fn is_beyond_doubt(&self, rules: &ReleaseRules, listed: &ListedFacts, now: Timestamp) -> bool;
+    fn is_certainly_allowed(&self, rules: &ReleaseRules, listed: &ListedFacts, now: Timestamp) -> bool;
 
     /// Adds the rule to a Hex policy resource. A rule that Hex does not have is left out: only this server enforces it.
     fn publish(&self, _rules: &ReleaseRules, _restriction: &mut message::Restriction) {}
 
     /// The reason why an override that ignores this rule has no effect; `None` if it has one or is about another rule.
-    fn is_ignored_in_vain(&self, _rules: &ReleaseRules, _effect: &Effect) -> Option<&'static str> {
+    fn useless_override(&self, _rules: &ReleaseRules, _effect: &Effect) -> Option<&'static str> {
         None
     }
 
     /// Warnings about settings that are valid but perhaps not intended, each as `PATH: sentence`, with the path below
     /// the rules.
-    fn advice(&self, _rules: &ReleaseRules) -> Vec<String> {
+    fn warnings(&self, _rules: &ReleaseRules) -> Vec<String> {
         Vec::new()
     }
 }
@@ -124,13 +124,13 @@ pub enum RuleInput {
 
 impl ReleaseRules {
     /// The rules that are configured, the most severe first.
-    pub fn set(&self) -> impl Iterator<Item = &'static dyn Rule> {
+    pub fn configured(&self) -> impl Iterator<Item = &'static dyn Rule> {
         RULES.iter().copied().filter(|rule| rule.is_set(self))
     }
 
     /// Whether a configured rule needs these facts.
     pub fn need(&self, need: RuleInput) -> bool {
-        self.set().any(|rule| rule.needs().contains(&need))
+        self.configured().any(|rule| rule.needs().contains(&need))
     }
 
     /// The cooldown; `None` if it is not set or zero.

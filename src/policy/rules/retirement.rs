@@ -48,7 +48,7 @@ impl Rule for Retirements {
             .then(|| Reason::new("retirement", format!("is retired ({})", reason.word())))
     }
 
-    fn is_beyond_doubt(&self, _: &ReleaseRules, listed: &ListedFacts, _: Timestamp) -> bool {
+    fn is_certainly_allowed(&self, _: &ReleaseRules, listed: &ListedFacts, _: Timestamp) -> bool {
         !listed.has_retired
     }
 
@@ -57,7 +57,7 @@ impl Rule for Retirements {
         restriction.retirement_reasons = reasons.collect();
     }
 
-    fn is_ignored_in_vain(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
+    fn useless_override(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
         matches!(effect, Effect::IgnoreRetirement(reason) if !rules.retirement_reasons.contains(reason))
             .then_some("`retirement_reasons` does not list this reason, so it holds no release")
     }

@@ -63,7 +63,7 @@ pub(super) enum Claimant {
     /// It does not claim the name and does not have the package, or it is public.
     No,
     /// It does not claim the name, and has not been asked for the package.
-    Unasked,
+    NotAskedYet,
     /// This could not be determined.
     Failed(RepoError),
 }
@@ -74,7 +74,7 @@ impl Claimant {
         members.into_iter().fold(Self::No, |all, one| match (all, one) {
             (Self::Failed(error), _) | (_, Self::Failed(error)) => Self::Failed(error),
             (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
-            (Self::Unasked, _) | (_, Self::Unasked) => Self::Unasked,
+            (Self::NotAskedYet, _) | (_, Self::NotAskedYet) => Self::NotAskedYet,
             (Self::No, Self::No) => Self::No,
         })
     }
@@ -83,7 +83,7 @@ impl Claimant {
     pub(super) fn known(&self) -> Result<bool, RepoError> {
         match self {
             Self::Yes => Ok(true),
-            Self::No | Self::Unasked => Ok(false),
+            Self::No | Self::NotAskedYet => Ok(false),
             Self::Failed(error) => Err(error.clone()),
         }
     }
@@ -115,7 +115,7 @@ pub(super) fn may_claim(member: &Member, name: &str) -> bool {
 
 impl Claims {
     /// Whether a member claims a name.
-    pub(super) fn by(&self, member: usize, name: &str) -> bool {
+    pub(super) fn is_claimed_by(&self, member: usize, name: &str) -> bool {
         let allowed = self.options.members.get(member).is_some_and(|member| may_claim(member, name));
         allowed
             && match self.members.get(member) {
@@ -126,16 +126,18 @@ impl Claims {
     }
 
     /// Since when a member has claimed a name that it had once and no longer lists.
-    pub(super) fn once_had(&self, member: usize, name: &str) -> Option<Timestamp> {
+    pub(super) fn unlisted_claim_since(&self, member: usize, name: &str) -> Option<Timestamp> {
         match self.members.get(member)? {
             Claimed::Private(Private { ever, list: Ok((listing, _)), .. }) if !listing.has(name) => ever.since(name),
-            Claimed::Below(claims) => (0..claims.members.len()).filter_map(|below| claims.once_had(below, name)).min(),
+            Claimed::Below(claims) => {
+                (0..claims.members.len()).filter_map(|below| claims.unlisted_claim_since(below, name)).min()
+            }
             Claimed::Nothing | Claimed::Private(_) | Claimed::Unknown(_) => None,
         }
     }
 
     /// What the claims of a member say about a name, before the member is asked for the package.
-    pub(super) fn says(&self, member: usize, name: &str) -> Claimant {
+    pub(super) fn claimant(&self, member: usize, name: &str) -> Claimant {
         let Some(of) = self.options.members.get(member).filter(|member| may_claim(member, name)) else {
             return Claimant::No;
         };
@@ -147,19 +149,19 @@ impl Claims {
             Some(Claimed::Private(Private { list: Err(error), .. }) | Claimed::Unknown(error)) => {
                 Claimant::Failed(error.clone())
             }
-            Some(Claimed::Private(_)) => Claimant::Unasked,
-            Some(Claimed::Below(claims)) => claims.on(name),
+            Some(Claimed::Private(_)) => Claimant::NotAskedYet,
+            Some(Claimed::Below(claims)) => claims.combined_claimant(name),
         }
     }
 
     /// What the claims of all members say about a name, before any of them is asked for the package. A reserved name is
     /// claimed.
-    pub(super) fn on(&self, name: &str) -> Claimant {
+    pub(super) fn combined_claimant(&self, name: &str) -> Claimant {
         if !self.options.identity.names.allows(name) {
             return Claimant::No;
         }
         let reserved = if self.options.rules.reserve.allows(name) { Claimant::Yes } else { Claimant::No };
-        Claimant::any((0..self.members.len()).map(|member| self.says(member, name)).chain([reserved]))
+        Claimant::any((0..self.members.len()).map(|member| self.claimant(member, name)).chain([reserved]))
     }
 
     /// Whether a member is asked for a policy, to find the member that has it. The name may also be that of a package:
@@ -168,8 +170,8 @@ impl Claims {
     pub(super) fn policy_claim(&self, member: usize, name: &PolicyName) -> PolicyClaim<'_> {
         let name = name.as_str();
         let mut all = 0..self.members.len();
-        let is_others = if all.clone().any(|one| self.by(one, name)) {
-            !self.by(member, name)
+        let is_others = if all.clone().any(|one| self.is_claimed_by(one, name)) {
+            !self.is_claimed_by(member, name)
         } else {
             all.any(|one| self.has_had_policy(one, name)) && !self.has_had_policy(member, name)
         };
@@ -201,7 +203,7 @@ impl Claims {
     }
 
     /// How current the list of a private member is; `None` if it has no list.
-    pub(super) fn standing(&self, member: usize) -> Option<&Confirmation> {
+    pub(super) fn list_confirmation(&self, member: usize) -> Option<&Confirmation> {
         match self.members.get(member)? {
             Claimed::Private(Private { list: Ok((_, standing)), .. }) => Some(standing),
             Claimed::Nothing | Claimed::Private(_) | Claimed::Below(_) | Claimed::Unknown(_) => None,
@@ -213,7 +215,9 @@ impl Claims {
         self.members.iter().try_for_each(|claimed| match claimed {
             Claimed::Below(claims) => claims.are_known(),
             Claimed::Unknown(error) | Claimed::Private(Private { list: Err(error), .. }) => Err(error.clone()),
-            Claimed::Private(Private { list: Ok((_, Confirmation::Doubtful(error))), .. }) => Err(error.clone().into()),
+            Claimed::Private(Private { list: Ok((_, Confirmation::UnsignedAnswer(error))), .. }) => {
+                Err(error.clone().into())
+            }
             Claimed::Nothing | Claimed::Private(_) => Ok(()),
         })
     }
@@ -221,7 +225,8 @@ impl Claims {
     /// Whether any member claims the name, or the name is reserved.
     pub(super) fn any(&self, name: &str) -> bool {
         self.options.identity.names.allows(name)
-            && (self.options.rules.reserve.allows(name) || (0..self.members.len()).any(|member| self.by(member, name)))
+            && (self.options.rules.reserve.allows(name)
+                || (0..self.members.len()).any(|member| self.is_claimed_by(member, name)))
     }
 
     /// Whether a text contains a claimed or reserved name. If the names of a member are unknown, this is assumed.
@@ -231,8 +236,10 @@ impl Claims {
             || self.members.iter().any(|member| match member {
                 Claimed::Nothing => false,
                 Claimed::Private(Private { ever, list, .. }) => {
-                    ever.any(|name| text.names(name))
-                        || list.as_ref().map_or(true, |(listing, _)| listing.names().any(|name| text.names(name)))
+                    ever.any(|name| text.contains_name(name))
+                        || list
+                            .as_ref()
+                            .map_or(true, |(listing, _)| listing.names().any(|name| text.contains_name(name)))
                 }
                 Claimed::Below(claims) => claims.are_named_in(text),
                 Claimed::Unknown(_) => true,
@@ -250,8 +257,9 @@ impl Claims {
                 (Claimed::Below(claims), Some(below)) => claims.seen(below),
                 _ => BTreeSet::new(),
             };
-            let shown =
-                |name: &str| view.reads(at, name) && self.options.identity.names.allows(name) && self.by(at, name);
+            let shown = |name: &str| {
+                view.reads(at, name) && self.options.identity.names.allows(name) && self.is_claimed_by(at, name)
+            };
             names.extend(of_member.into_iter().filter(|name| shown(name)));
         }
         names
@@ -296,7 +304,7 @@ impl VirtualRepository {
     /// The claims of all members for all names. Fails if the names of a private member are unknown: any name could be
     /// one of them, so no member may answer.
     pub(super) async fn claims(&self, context: RequestContext) -> Result<Arc<Claims>, RepoError> {
-        let claims = self.heard(None, false, context).await;
+        let claims = self.collect_claims(None, false, context).await;
         claims.are_known()?;
         Ok(claims)
     }
@@ -304,16 +312,16 @@ impl VirtualRepository {
     /// The claims as far as they matter for one name. A private member that may not answer for it gets only half of the
     /// time.
     pub(super) async fn claims_on(&self, name: &PackageName, context: RequestContext) -> Arc<Claims> {
-        self.heard(Some(name), false, context).await
+        self.collect_claims(Some(name), false, context).await
     }
 
     /// Whether a text contains a private or reserved name of this repository.
     pub(in crate::repository) async fn is_named_privately(&self, text: &TypedText, context: RequestContext) -> bool {
-        self.heard(None, false, context).await.are_named_in(text)
+        self.collect_claims(None, false, context).await.are_named_in(text)
     }
 
     /// Collects the claims of all members. All members of a private virtual member count as private.
-    fn heard<'a>(
+    fn collect_claims<'a>(
         &'a self,
         name: Option<&'a PackageName>,
         all_private: bool,
@@ -327,8 +335,8 @@ impl VirtualRepository {
                 let name = name.filter(|_| matters);
                 let is_private = all_private || member.private;
                 match &member.repository {
-                    Repository::Virtual(below) => Claimed::Below(below.heard(name, is_private, context).await),
-                    _ if is_private => self.had(at, member, name, context).await,
+                    Repository::Virtual(below) => Claimed::Below(below.collect_claims(name, is_private, context).await),
+                    _ if is_private => self.private_claims(at, member, name, context).await,
                     Repository::Remote(_) | Repository::Local(_) => Claimed::Nothing,
                 }
             });
@@ -337,7 +345,13 @@ impl VirtualRepository {
     }
 
     /// The names that a private member has ever had, and those that it lists.
-    async fn had(&self, at: usize, member: &Member, name: Option<&PackageName>, context: RequestContext) -> Claimed {
+    async fn private_claims(
+        &self,
+        at: usize,
+        member: &Member,
+        name: Option<&PackageName>,
+        context: RequestContext,
+    ) -> Claimed {
         let ever = match self.state.claimed(member.repository.key().as_str()).await {
             Ok(names) => names,
             Err(error) => return Claimed::Unknown(error.into()),

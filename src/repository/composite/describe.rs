@@ -143,7 +143,8 @@ impl VirtualRepository {
                     }
                 };
                 let mut is_theirs = |name: &str| {
-                    let claimants: Vec<bool> = (0..self.members().len()).map(|one| claims.by(one, name)).collect();
+                    let claimants: Vec<bool> =
+                        (0..self.members().len()).map(|one| claims.is_claimed_by(one, name)).collect();
                     self.options.identity.names.allows(name)
                         && member.names.allows(name)
                         && view.reads(at, name)

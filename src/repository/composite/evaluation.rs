@@ -26,7 +26,7 @@ pub struct Evaluated {
 
 impl VirtualRepository {
     /// `names` and `versions` of a member that is not virtual, filtered by `policies`.
-    pub(super) async fn left_by(
+    pub(super) async fn filtered_lists(
         &self,
         policies: &[&Arc<Enforcer>],
         repository: &Repository,
@@ -53,7 +53,7 @@ impl VirtualRepository {
         };
         let mut whole = served.value.clone();
         for enforcer in policies {
-            whole = enforcer.left(repository.key(), whole, wait, None).await?;
+            whole = enforcer.filter_lists(repository.key(), whole, wait, None).await?;
         }
         Ok(served.map(|_| (whole.names, whole.versions, keep)))
     }
@@ -74,7 +74,7 @@ impl VirtualRepository {
                 let rules = |one: &&Arc<Enforcer>| one.is_enforced() && one.rules(key).is_some();
                 let policies: Vec<&Arc<Enforcer>> = view.policies().iter().filter(rules).collect();
                 if !policies.is_empty() {
-                    self.left_by(&policies, &member.repository, Wait::Until(context.deadline), context).await?;
+                    self.filtered_lists(&policies, &member.repository, Wait::Until(context.deadline), context).await?;
                 }
             }
             Ok(())
@@ -121,7 +121,7 @@ impl Repository {
         let names = source.unheld(&RegistryResource::Names, context).await?.value.0;
         let versions = source.unheld(&RegistryResource::Versions, context).await?.value.0;
         let whole = UnfilteredLists { names, versions, names_is_older: false, ttl: LISTS };
-        enforcer.due(source.key(), whole, source.reads_licences(enforcer)).await
+        enforcer.unevaluated_packages(source.key(), whole, source.reads_licences(enforcer)).await
     }
 
     /// Evaluates a package of `source`. A request is sent to an upstream only if the package has changed since the last

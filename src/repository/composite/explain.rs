@@ -109,7 +109,7 @@ impl VirtualRepository {
         let view = View::whole(self);
         let answer = self.package(&view, name, context).await.map(|served| served.value);
         let claimants = self.claimants(name, context).await;
-        let hearing = self.hearing_by(name, &claimants);
+        let hearing = self.route_name_with(name, &claimants);
         let findings = NameFindings { answer, claimants, hearing };
         let asked = self.members().iter().enumerate();
         let asked = asked.map(|(at, member)| self.member_says(&view, at, member, &findings, question));
@@ -206,7 +206,8 @@ impl VirtualRepository {
         }
         let kept_out = kept_out(at, member, findings);
         if let Some(MemberOutcome::Absent) = kept_out {
-            let is_silent = matches!(findings.claimants.claims.standing(at), Some(Confirmation::Silent(_)));
+            let is_silent =
+                matches!(findings.claimants.claims.list_confirmation(at), Some(Confirmation::UpstreamUnreachable(_)));
             return says(MemberOutcome::Absent, text::without(is_silent, question));
         }
         if let Some(outcome) = kept_out {
@@ -221,7 +222,10 @@ impl VirtualRepository {
         let has = match versions(&member.repository, view.below(at), question).await {
             Ok(has) => has,
             Err(RepoError::NotFound) if findings.claims(at) => {
-                return says(MemberOutcome::Absent, text::claimed(findings.claimants.claims.once_had(at, name)));
+                return says(
+                    MemberOutcome::Absent,
+                    text::claimed(findings.claimants.claims.unlisted_claim_since(at, name)),
+                );
             }
             Err(RepoError::NotFound) => Vec::new(),
             Err(error) => return says(MemberOutcome::Failed, error.to_string()),

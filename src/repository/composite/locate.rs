@@ -91,7 +91,7 @@ impl VirtualRepository {
             if !self.options.identity.names.allows(package) {
                 return Ok(None);
             }
-            let hearing = self.hearing(&name.package, context).await?;
+            let hearing = self.route_name(&name.package, context).await?;
             let parts: Parts = match self.package(&view, &name.package, context).await {
                 Ok(served) => Some(served.value.merged.parts.clone()),
                 Err(RepoError::NotFound) => None,

@@ -99,7 +99,7 @@ impl VirtualRepository {
                     MemberShare::Absent
                 }
             };
-            if choice.hear(member, claims(member), share).is_break() {
+            if choice.add_member(member, claims(member), share).is_break() {
                 break;
             }
         }
@@ -125,7 +125,7 @@ impl VirtualRepository {
         }
         let heard = match (&member.repository, view.below(at)) {
             (Repository::Virtual(below), Some(seen)) => below.package(seen, name, context).await.map(|served| {
-                let verdicts = served.value.verdicts.iter().filter(|verdict| !below.gave(verdict));
+                let verdicts = served.value.verdicts.iter().filter(|verdict| !below.is_own_verdict(verdict));
                 let verdicts = verdicts.map(|verdict| verdict.through(at, &served.value.merged)).collect();
                 let hidden = served.value.merged.left_out().map(Into::into).collect();
                 MemberAnswer { answer: Some(served.map(ResourceContent::from)), verdicts, hidden }

@@ -89,7 +89,7 @@ impl MemberChoice {
     }
 
     /// Adds the next member in order; breaks if the remaining ones do not count.
-    pub(super) fn hear(&mut self, member: usize, claims: bool, share: MemberShare) -> ControlFlow<()> {
+    pub(super) fn add_member(&mut self, member: usize, claims: bool, share: MemberShare) -> ControlFlow<()> {
         match share {
             MemberShare::Absent => return ControlFlow::Continue(()),
             MemberShare::Withheld => self.withheld = true,
@@ -162,7 +162,7 @@ mod tests {
     fn heard(merge: Merge, shares: &[(bool, MemberShare)]) -> Result<Vec<usize>, Withheld> {
         let mut choice = MemberChoice::new(merge);
         for (member, (claims, share)) in shares.iter().enumerate() {
-            if choice.hear(member, *claims, *share).is_break() {
+            if choice.add_member(member, *claims, *share).is_break() {
                 break;
             }
         }

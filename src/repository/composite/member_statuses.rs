@@ -36,7 +36,7 @@ impl MemberStatuses {
         self.status = CacheStatus::Stale(StaleReason::Skipped);
     }
 
-    pub(super) fn tell<T>(self, value: T) -> Served<(T, CacheLifetime)> {
+    pub(super) fn into_served<T>(self, value: T) -> Served<(T, CacheLifetime)> {
         let keep = self.keep.unwrap_or(CacheLifetime::Revalidate);
         Served { value: (value, keep), status: self.status, upstream: self.upstream }
     }
@@ -74,13 +74,13 @@ mod tests {
         story.add(&Served::at_once((), CacheStatus::Hit), CacheLifetime::Immutable);
         story.add(&Served { value: (), status: CacheStatus::Miss, upstream: Some(Duration::from_millis(3)) }, minute);
         story.add(&Served::at_once((), CacheStatus::Revalidated), CacheLifetime::For(Duration::from_secs(90)));
-        let served = story.tell("x");
+        let served = story.into_served("x");
         assert_eq!((served.value, served.status), (("x", minute), CacheStatus::Miss));
         assert_eq!(served.upstream, Some(Duration::from_millis(3)));
 
         let mut story = MemberStatuses::new();
         story.skipped();
         story.add(&Served::at_once((), CacheStatus::Stale(StaleReason::Offline)), CacheLifetime::Revalidate);
-        assert_eq!(story.tell(()).status, CacheStatus::Stale(StaleReason::Skipped));
+        assert_eq!(story.into_served(()).status, CacheStatus::Stale(StaleReason::Skipped));
     }
 }

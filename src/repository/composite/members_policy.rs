@@ -67,7 +67,7 @@ impl VirtualRepository {
                 Ok::<_, CacheError>(Payload::new(payload.into_owned()))
             });
             let renamed = self.policies.keep((Arc::clone(&view.scope), resource), renamed.await??);
-            return Ok(story.tell(renamed));
+            return Ok(story.into_served(renamed));
         }
         // If a member was skipped, it is unknown whether the policy exists.
         Err(skipped.unwrap_or(RepoError::NotFound))
@@ -122,7 +122,7 @@ async fn has_policy(member: &Member, name: &PolicyName, standing: &Confirmation,
     match (member.repository.whole(&resource, None, context).await, standing) {
         (Ok(_), _) => Claimant::Yes,
         (Err(RepoError::NotFound), Confirmation::Confirmed) => Claimant::No,
-        (Err(RepoError::NotFound), Confirmation::Silent(error) | Confirmation::Doubtful(error)) => {
+        (Err(RepoError::NotFound), Confirmation::UpstreamUnreachable(error) | Confirmation::UnsignedAnswer(error)) => {
             Claimant::Failed(error.clone().into())
         }
         (Err(error), _) => Claimant::Failed(error),

@@ -117,7 +117,7 @@ impl VirtualRepository {
             sources.shown.push(shown);
         }
         let made = self.indexed(view, kind, sources, context).await?;
-        Ok(story.tell(made.payload.clone()))
+        Ok(story.into_served(made.payload.clone()))
     }
 
     /// Merges the sources, or returns the result of the same sources.
@@ -195,7 +195,7 @@ impl VirtualRepository {
             .members()
             .iter()
             .enumerate()
-            .map(|(at, member)| sources.claims.by(at, name) || member.private && whole(at).is_some())
+            .map(|(at, member)| sources.claims.is_claimed_by(at, name) || member.private && whole(at).is_some())
             .collect();
         let (mut choice, mut heard) = (MemberChoice::new(self.options.rules.merge), Vec::new());
         for at in self.options.rules.order(name, &claimants, |at| self.is_public(at)) {
@@ -206,7 +206,7 @@ impl VirtualRepository {
                 None => MemberShare::Absent,
             };
             heard.push(at);
-            if choice.hear(at, claims, share).is_break() {
+            if choice.add_member(at, claims, share).is_break() {
                 break;
             }
         }

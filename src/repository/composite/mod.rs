@@ -47,7 +47,7 @@ use self::view::View;
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
 use super::hidden_releases::ResourceContent;
-use super::last_made::LastMade;
+use super::last_resource::LastMade;
 use super::sealer::{Scope, Sealer};
 use super::{CacheLifetime, Identity, NameRules, RegistryAnswer, Repository, RequestContext, Served};
 use crate::auth::ReadGrant;
@@ -143,7 +143,7 @@ impl VirtualRepository {
         let enforcer =
             policy.map(|policy| Enforcer::new(options.identity.key.clone(), policy, shared.clone(), state.clone()));
         let weigh = |_: &(Arc<str>, PackageName), merged: &Arc<Merged>| {
-            u32::try_from(merged.payload.held() + 512).unwrap_or(u32::MAX)
+            u32::try_from(merged.payload.memory_bytes() + 512).unwrap_or(u32::MAX)
         };
         Self {
             options: Arc::new(options),
@@ -201,7 +201,7 @@ impl VirtualRepository {
         }
         let served = match resource {
             RegistryResource::Package(name) => self.package(&view, name, context).await?.map(ResourceContent::from),
-            _ => self.see(&view, resource, context).await?.map(ResourceContent::from),
+            _ => self.view_resource(&view, resource, context).await?.map(ResourceContent::from),
         };
         let signed = self.sent(&view, resource, &served.value.payload).await?;
         Ok(served.map(|content| content.answer(signed)))
@@ -243,7 +243,7 @@ impl VirtualRepository {
     }
 
     /// A resource of a view.
-    fn see<'a>(
+    fn view_resource<'a>(
         self: &'a Arc<Self>,
         view: &'a View,
         resource: &'a RegistryResource,
@@ -273,7 +273,7 @@ impl VirtualRepository {
         let repository = self.members().get(member).map(|member| &member.repository).ok_or(RepoError::NotFound)?;
         let served = repository.whole(&kind.resource(), below, context).await?;
         let key = (member, kind, below.map(|below| Arc::clone(&below.scope)));
-        self.apart(key, served).await
+        self.split_listing(key, served).await
     }
 
     /// The same list including releases held by policy, independent of the caller.
@@ -285,7 +285,7 @@ impl VirtualRepository {
         context: RequestContext,
     ) -> Result<Served<(Arc<Listing>, CacheLifetime)>, RepoError> {
         let served = member.repository.unheld(&kind.resource(), context).await?;
-        self.apart((at, kind, Some(UNHELD.into())), served).await
+        self.split_listing((at, kind, Some(UNHELD.into())), served).await
     }
 
     /// Splits a member's names, including releases held by policy.
@@ -294,11 +294,11 @@ impl VirtualRepository {
         at: usize,
         served: Served<(Payload, CacheLifetime)>,
     ) -> Result<Arc<Listing>, RepoError> {
-        Ok(self.apart((at, Kind::Names, Some(UNHELD.into())), served).await?.value.0)
+        Ok(self.split_listing((at, Kind::Names, Some(UNHELD.into())), served).await?.value.0)
     }
 
     /// Splits a list by package, or returns the previous result if the list is the same.
-    async fn apart(
+    async fn split_listing(
         &self,
         key: (usize, Kind, Option<Arc<str>>),
         served: Served<(Payload, CacheLifetime)>,
@@ -326,7 +326,7 @@ impl Repository {
         match (self, below) {
             (Self::Remote(remote), _) => remote.whole(resource, super::SignedBy::Own, context).await,
             (Self::Local(local), _) => local.whole(resource).await,
-            (Self::Virtual(composed), Some(view)) => composed.see(view, resource, context).await,
+            (Self::Virtual(composed), Some(view)) => composed.view_resource(view, resource, context).await,
             (Self::Virtual(_), None) => Err(RepoError::NotFound),
         }
     }
@@ -341,7 +341,7 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.unheld(resource, super::SignedBy::Own, context).await,
             Self::Local(local) => local.whole(resource).await,
-            Self::Virtual(composed) => composed.see(&View::unheld(composed), resource, context).await,
+            Self::Virtual(composed) => composed.view_resource(&View::unheld(composed), resource, context).await,
         }
     }
 }

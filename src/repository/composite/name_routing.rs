@@ -62,13 +62,17 @@ impl VirtualRepository {
     /// # Errors
     ///
     /// Fails if a private member cannot tell whether it claims the name.
-    pub(super) async fn hearing(&self, name: &PackageName, context: RequestContext) -> Result<NameRouting, RepoError> {
+    pub(super) async fn route_name(
+        &self,
+        name: &PackageName,
+        context: RequestContext,
+    ) -> Result<NameRouting, RepoError> {
         let claimants = self.claimants(name, context).await;
-        self.hearing_by(name, &claimants)
+        self.route_name_with(name, &claimants)
     }
 
     /// The same, if the claimants have been determined before.
-    pub(super) fn hearing_by(&self, name: &PackageName, found: &Claimants) -> Result<NameRouting, RepoError> {
+    pub(super) fn route_name_with(&self, name: &PackageName, found: &Claimants) -> Result<NameRouting, RepoError> {
         let claimants: Vec<bool> = found.members.iter().map(Claimant::known).collect::<Result<_, _>>()?;
         let order = self.options.rules.order(name.as_str(), &claimants, |at| self.is_public(at));
         Ok(NameRouting { claims: Arc::clone(&found.claims), claimants, order })
@@ -76,7 +80,7 @@ impl VirtualRepository {
 
     /// Whether a name is private here and must not be sent to the repository `key`, a member at any depth. Without a
     /// context no member is asked: only reserved names and names that private members have had are considered.
-    pub fn keeps_from<'a>(
+    pub fn is_private_from<'a>(
         self: &'a Arc<Self>,
         key: &'a RepoName,
         name: &'a PackageName,
@@ -89,7 +93,7 @@ impl VirtualRepository {
             }
             let (is_claimed, order) = match context {
                 Some(context) => {
-                    let hearing = self.hearing(name, context).await?;
+                    let hearing = self.route_name(name, context).await?;
                     (hearing.is_claimed(), hearing.order)
                 }
                 None => {
@@ -103,7 +107,7 @@ impl VirtualRepository {
             for member in order.filter(|member| member.names.allows(name.as_str())) {
                 let hears = match &member.repository {
                     Repository::Virtual(below) => {
-                        below.shows_of(key, name) && !below.keeps_from(key, name, context).await?
+                        below.shows_of(key, name) && !below.is_private_from(key, name, context).await?
                     }
                     repository => repository.key() == key,
                 };
@@ -145,27 +149,27 @@ impl VirtualRepository {
     /// all lists could be read.
     pub(super) async fn claimants(&self, name: &PackageName, context: RequestContext) -> Claimants {
         let claims = self.claims_on(name, context).await;
-        let members = self.said(name, &claims, context).await;
+        let members = self.resolve_claimants(name, &claims, context).await;
         Claimants { claims, members }
     }
 
-    fn said<'a>(
+    fn resolve_claimants<'a>(
         &'a self,
         name: &'a PackageName,
         claims: &'a Claims,
         context: RequestContext,
     ) -> BoxFuture<'a, Vec<Claimant>> {
         Box::pin(async move {
-            let said: Vec<Claimant> = (0..self.members().len()).map(|at| claims.says(at, name.as_str())).collect();
+            let said: Vec<Claimant> = (0..self.members().len()).map(|at| claims.claimant(at, name.as_str())).collect();
             if said.iter().any(|one| matches!(one, Claimant::Failed(_))) {
                 return said;
             }
             if said.iter().any(|one| matches!(one, Claimant::Yes)) {
-                let known = |one| if matches!(one, Claimant::Unasked) { Claimant::No } else { one };
+                let known = |one| if matches!(one, Claimant::NotAskedYet) { Claimant::No } else { one };
                 return said.into_iter().map(known).collect();
             }
             let asked = self.members().iter().enumerate().zip(said).map(async |((at, member), said)| match said {
-                Claimant::Unasked => self.asked(at, member, name, claims, context).await,
+                Claimant::NotAskedYet => self.asked(at, member, name, claims, context).await,
                 said => said,
             });
             join_all(asked).await
@@ -181,8 +185,10 @@ impl VirtualRepository {
         claims: &Claims,
         context: RequestContext,
     ) -> Claimant {
-        match (&member.repository, claims.below(at), claims.standing(at)) {
-            (Repository::Virtual(below), Some(claims), _) => Claimant::any(below.said(name, claims, context).await),
+        match (&member.repository, claims.below(at), claims.list_confirmation(at)) {
+            (Repository::Virtual(below), Some(claims), _) => {
+                Claimant::any(below.resolve_claimants(name, claims, context).await)
+            }
             (repository, _, Some(standing)) => match has_unlisted(repository, name, standing, context).await {
                 Ok(true) => Claimant::Yes,
                 Ok(false) => Claimant::No,

@@ -56,7 +56,7 @@ impl ViewOrigins {
     fn is_public(&self, part: usize) -> bool {
         let Some(member) = self.parts.get(part) else { return true };
         let is_private = self.options.members.get(*member).is_some_and(|member| member.private);
-        !is_private && !self.claims.by(*member, self.package.as_str())
+        !is_private && !self.claims.is_claimed_by(*member, self.package.as_str())
     }
 
     fn name(&self, member: usize) -> Option<&RepoName> {
@@ -77,7 +77,7 @@ impl ViewOrigins {
             return false;
         }
         let claimants: Vec<bool> =
-            (0..self.options.members.len()).map(|member| self.claims.by(member, package)).collect();
+            (0..self.options.members.len()).map(|member| self.claims.is_claimed_by(member, package)).collect();
         let is_public = |member: usize| self.options.members.get(member).is_some_and(|one| !one.private);
         // Whether the member really has the package is not checked: the dependency says so.
         let order = self.options.rules.order(package, &claimants, |member| member == home || is_public(member));

@@ -100,7 +100,7 @@ impl VirtualRepository {
             if !self.options.identity.names.allows(name.as_str()) {
                 return Err(RepoError::NotFound);
             }
-            let hearing = self.hearing(name, context).await?;
+            let hearing = self.route_name(name, context).await?;
             let MemberAnswers { list, skipped, absent, left_out } = self.shares(view, name, &hearing, context).await?;
             if list.is_empty() {
                 // If a member was skipped, it is unknown whether the package exists.
@@ -125,7 +125,7 @@ impl VirtualRepository {
                 verdicts.extend(heard.verdicts);
                 below.extend(heard.answer.map(|answer| answer.value.hidden));
             }
-            let told = story.tell(merged);
+            let told = story.into_served(merged);
             Ok(told.map(|(merged, keep)| ViewPackage { merged, keep, verdicts, below, skipped }))
         })
     }

@@ -26,7 +26,8 @@ use crate::policy::release_facts::PackageFacts;
 use crate::policy::resource::{PublishedPolicy, Visibility};
 use crate::policy::rules::ReleaseRules;
 use crate::repository::enforcer::{
-    AgeProofs, Enforcer, HEXPM, HiddenRelease, JudgedPackage, Judgement, PolicyStatements, Said, Wait, facts_of,
+    AgeProofs, Enforcer, HEXPM, HiddenRelease, JudgedPackage, Judgement, PolicyStatements, ReleaseDecision, Wait,
+    facts_of,
 };
 use crate::repository::{CacheLifetime, RepoError, Repository, RequestContext, Served};
 
@@ -74,7 +75,7 @@ impl PackageSource<'_> {
         &self,
         enforcer: &Enforcer,
         now: Timestamp,
-    ) -> Result<BTreeMap<Box<str>, Said>, RepoError> {
+    ) -> Result<BTreeMap<Box<str>, ReleaseDecision>, RepoError> {
         let resource = RegistryResource::Package(self.package.clone());
         let whole = self.repository.whole(&resource, None, self.context).await?.value.0;
         let (facts, proofs) = self.facts(enforcer, &whole).await?;
@@ -169,19 +170,19 @@ impl VirtualRepository {
     }
 
     /// Whether a verdict is that of the policy of this repository.
-    pub(super) fn gave(&self, verdict: &Verdict) -> bool {
+    pub(super) fn is_own_verdict(&self, verdict: &Verdict) -> bool {
         self.enforcer.as_ref().is_some_and(|own| Arc::ptr_eq(own, &verdict.enforcer))
     }
 
     /// The decision of this repository's policy about a member's release.
     fn verdict<'a>(&self, found: &'a ViewPackage, member: usize, version: &str) -> Option<&'a Verdict> {
-        let mut own = found.verdicts.iter().filter(|verdict| self.gave(verdict));
+        let mut own = found.verdicts.iter().filter(|verdict| self.is_own_verdict(verdict));
         own.find(|verdict| verdict.member == member && verdict.is_about(version))
     }
 
     /// The releases that this repository's policy removes, among those of `verdicts`.
     pub(super) fn held<'a>(&self, verdicts: impl Iterator<Item = &'a Verdict>) -> HeldByMember {
-        let own = verdicts.filter(|verdict| self.gave(verdict) && verdict.enforcer.is_enforced());
+        let own = verdicts.filter(|verdict| self.is_own_verdict(verdict) && verdict.enforcer.is_enforced());
         let held = own.flat_map(|verdict| {
             let held = verdict.judgement.evaluation.held.iter().map(|held| &held.version);
             held.filter(|version| verdict.is_about(version)).map(|version| (verdict.member, version.clone()))
@@ -192,7 +193,7 @@ impl VirtualRepository {
     /// The statements of the policy about a member's releases of a package, independent of the caller.
     pub(super) fn policy_says(&self, found: &ViewPackage, member: usize, package: &PackageName) -> PolicyStatements {
         let mut all = PolicyStatements::default();
-        for verdict in found.verdicts.iter().filter(|one| self.gave(one) && one.member == member) {
+        for verdict in found.verdicts.iter().filter(|one| self.is_own_verdict(one) && one.member == member) {
             let said = verdict.enforcer.says(package, &verdict.judgement, |version| verdict.is_about(version));
             all.held.extend(said.held);
             all.exempt.extend(said.exempt);
@@ -205,11 +206,11 @@ impl VirtualRepository {
         self: &Arc<Self>,
         package: &PackageName,
         context: RequestContext,
-    ) -> Result<Vec<(Box<str>, Said)>, RepoError> {
+    ) -> Result<Vec<(Box<str>, ReleaseDecision)>, RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(Vec::new()) };
         let found = self.package(&View::whole(self), package, context).await?.value;
-        let mut by_source: BTreeMap<RepoName, BTreeMap<Box<str>, Said>> = BTreeMap::new();
-        for verdict in found.verdicts.iter().filter(|verdict| self.gave(verdict)) {
+        let mut by_source: BTreeMap<RepoName, BTreeMap<Box<str>, ReleaseDecision>> = BTreeMap::new();
+        for verdict in found.verdicts.iter().filter(|verdict| self.is_own_verdict(verdict)) {
             let Some(repository) = self.below(&verdict.source) else { continue };
             let source = PackageSource { repository: &repository, package, context };
             let decisions = source.decisions(enforcer, self.shared.clock.now()).await?;
@@ -219,8 +220,10 @@ impl VirtualRepository {
             let verdict = self.verdict(&found, member, version)?;
             by_source.get(&verdict.source)?.get(version).cloned()
         };
-        let clean =
-            || Said { decision: Decision::Allowed { because: AllowedBy::Clean, until: None }, is_so_far: false };
+        let clean = || ReleaseDecision {
+            decision: Decision::Allowed { because: AllowedBy::Clean, until: None },
+            is_provisional: false,
+        };
         let all = found.merged.owners.iter().filter(|(version, _)| !found.merged.hides(version));
         Ok(all.map(|(version, at)| (version.clone(), decision(version, *at).unwrap_or_else(clean))).collect())
     }
@@ -267,12 +270,12 @@ impl VirtualRepository {
         if view.below(at).is_some() || policies.is_empty() {
             return self.listing(at, kind, view.below(at), context).await;
         }
-        let served = self.left_by(&policies, repository, Wait::No(context.deadline), context).await?;
+        let served = self.filtered_lists(&policies, repository, Wait::No(context.deadline), context).await?;
         let served = served.map(|(names, versions, keep)| match kind {
             Kind::Names => (names, keep),
             Kind::Versions => (versions, keep),
         });
-        self.apart((at, kind, Some(view.under())), served).await
+        self.split_listing((at, kind, Some(view.under())), served).await
     }
 
     /// The policy of this repository, if `resource` is its name, for clients to show and to apply. It is published only
@@ -351,7 +354,7 @@ impl Repository {
         &self,
         package: &PackageName,
         deadline: Instant,
-    ) -> Result<Vec<(Box<str>, Said)>, RepoError> {
+    ) -> Result<Vec<(Box<str>, ReleaseDecision)>, RepoError> {
         match self {
             Self::Remote(remote) => remote.explain_policy(package, deadline).await,
             Self::Local(_) => Ok(Vec::new()),

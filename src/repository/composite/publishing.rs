@@ -28,7 +28,7 @@ impl VirtualRepository {
             if !self.options.identity.names.allows(name.as_str()) {
                 return Ok(None);
             }
-            let hearing = self.hearing(name, context).await?;
+            let hearing = self.route_name(name, context).await?;
             for at in hearing.order.iter().copied() {
                 let Some(member) = self.members().get(at).filter(|one| one.names.allows(name.as_str())) else {
                     continue;
@@ -61,10 +61,10 @@ impl VirtualRepository {
                 return Ok(false);
             }
             // No member is asked for the name, because it may become private.
-            match self.claims_on(name, context).await.on(name.as_str()) {
+            match self.claims_on(name, context).await.combined_claimant(name.as_str()) {
                 // No public member answers for it anyway.
                 Claimant::Yes => Ok(false),
-                Claimant::No | Claimant::Unasked => self.has_public(name, context).await,
+                Claimant::No | Claimant::NotAskedYet => self.has_public(name, context).await,
                 Claimant::Failed(error) => Err(error),
             }
         })
@@ -158,7 +158,7 @@ impl VirtualRepository {
                         if matches!(resource, RegistryResource::Names | RegistryResource::Versions) {
                             repository.remake_lists(&view, context).await?;
                         }
-                        let seen = repository.see(&view, &resource, context).await?;
+                        let seen = repository.view_resource(&view, &resource, context).await?;
                         if is_sent {
                             repository.sent(&view, &resource, &seen.value.0).await?;
                         }

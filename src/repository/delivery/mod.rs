@@ -14,11 +14,11 @@
 //! release is refused.
 
 mod condition;
-mod located;
+mod located_release;
 mod receipt;
 
 pub use condition::Condition;
-pub(in crate::repository) use located::{Judged, Located, ReleaseHome, any_applies, judged_by};
+pub(in crate::repository) use located_release::{Judged, Located, ReleaseHome, any_applies, judged_by};
 pub use receipt::DeliveryReceipt;
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use super::enforcer::Asker;
 use super::{Artifact, CacheLifetime, FetchLog, RepoError, Repository, RequestContext, Served};
 use crate::auth::ReadGrant;
 use crate::cache::CacheError;
-use crate::cache::artifacts::ProvenArtifact;
+use crate::cache::artifacts::VerifiedArtifact;
 use crate::cache::single_flight::NoOutcome;
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::ArtifactName;
@@ -172,7 +172,7 @@ impl Delivery<'_> {
     async fn attempt(
         &self,
         located: Served<Located>,
-        read: &mut Option<Served<ProvenArtifact>>,
+        read: &mut Option<Served<VerifiedArtifact>>,
     ) -> Result<Option<Served<Delivered>>, RepoError> {
         let Served { value: located, status, upstream } = located;
         let DeliveryOrder { file, amount, condition, .. } = self.order;
@@ -209,16 +209,16 @@ impl Delivery<'_> {
     async fn read_licences(
         &self,
         located: &Located,
-        read: &mut Option<Served<ProvenArtifact>>,
+        read: &mut Option<Served<VerifiedArtifact>>,
     ) -> Result<(), RepoError> {
         let Some(file) = located.tarball(self.name, self.context).await? else { return Ok(()) };
         if read.as_ref().is_some_and(|before| before.value.digest == file.value.digest) {
             // A dry run refuses nothing, and reads unknown licences again the next time.
             return located.refuse_undecided(self.name, self.asker);
         }
-        let Served { value: ProvenArtifact { artifact, digest }, status, upstream } = file;
+        let Served { value: VerifiedArtifact { artifact, digest }, status, upstream } = file;
         let Some(artifact) = self.whole(artifact).await? else { return Ok(()) };
-        let value = ProvenArtifact { artifact, digest };
+        let value = VerifiedArtifact { artifact, digest };
         located.read_licences(&self.name.package, &value).await?;
         *read = Some(Served { value, status, upstream });
         Ok(())
@@ -237,14 +237,14 @@ impl Delivery<'_> {
     async fn tarball(
         &self,
         located: &Located,
-        read: Option<Served<ProvenArtifact>>,
+        read: Option<Served<VerifiedArtifact>>,
     ) -> Result<Option<Served<Delivered>>, RepoError> {
         let found = match read {
             // With the cache status of that fetch.
             Some(file) if located.digest().await? == Some(file.value.digest) => Some(file),
             _ => located.tarball(self.name, self.context).await?,
         };
-        let Some(Served { value: ProvenArtifact { artifact, digest }, status, upstream }) = found else {
+        let Some(Served { value: VerifiedArtifact { artifact, digest }, status, upstream }) = found else {
             return Ok(None);
         };
         let (answer, receipt) = if self.order.condition.is_met_by(&digest) {
@@ -266,7 +266,7 @@ impl Delivery<'_> {
     async fn docs(&self, located: &Located) -> Result<Served<Delivered>, RepoError> {
         let served = located.docs(self.name, self.context).await?;
         located.say_would_hold(self.name, self.asker)?;
-        Ok(served.map(|(ProvenArtifact { artifact, digest }, keep)| {
+        Ok(served.map(|(VerifiedArtifact { artifact, digest }, keep)| {
             let answer = match self.order.amount {
                 _ if self.order.condition.is_met_by(&digest) => DeliveryAnswer::Unchanged,
                 DeliveryExtent::Head => DeliveryAnswer::Head(Some(artifact.length())),

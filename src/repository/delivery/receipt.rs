@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::located::AllowingPolicies;
+use super::located_release::AllowingPolicies;
 use crate::auth::Caller;
 use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;

@@ -113,7 +113,7 @@ impl Reading<'_> {
             SearchIn::Repository(asked, grant) => vec![SearchedRepository::of(asked, grant.clone())],
             SearchIn::Everything(caller, _) => {
                 let readable = self.catalog.readable(caller);
-                let told = readable.filter(|(repository, _)| self.catalog.tells(repository, caller));
+                let told = readable.filter(|(repository, _)| self.catalog.is_listed_for(repository, caller));
                 let mut shelves: Vec<_> =
                     told.map(|(repository, grant)| SearchedRepository::of(repository, grant)).collect();
                 shelves.sort_by(|one, other| one.asked.0.key().cmp(other.asked.0.key()));

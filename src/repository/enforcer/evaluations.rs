@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::filtered::UnfilteredLists;
+use super::filtered_resources::UnfilteredLists;
 use super::licences::StatedLicences;
 use super::{Enforcer, JudgedPackage, Judgement};
 use crate::cache::CacheError;
@@ -118,7 +118,7 @@ impl Enforcer {
 
     /// The packages of a repository that the lists cannot show because they have not been evaluated; with `licences`
     /// also those with unread licences. A package without a date in `whole` is evaluated only once.
-    pub async fn due(
+    pub async fn unevaluated_packages(
         &self,
         source: &RepoName,
         whole: UnfilteredLists,
@@ -141,7 +141,7 @@ impl Enforcer {
                 packages.extend(package.parse().ok().map(|package| Unevaluated { package, touched }));
             }
             let named: BTreeSet<Box<str>> = packages.iter().map(|one| one.package.as_str().into()).collect();
-            let touched = lists::touched(&names).map_err(CacheError::untrusted)?;
+            let touched = lists::last_changes(&names).map_err(CacheError::untrusted)?;
             packages.extend(unread.difference(&named).filter_map(|package| {
                 Some(Unevaluated { package: package.parse().ok()?, touched: *touched.get(&**package)? })
             }));

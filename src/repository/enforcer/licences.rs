@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Enforcer, Judgement};
 use crate::cache::CacheError;
-use crate::cache::artifacts::ProvenArtifact;
+use crate::cache::artifacts::VerifiedArtifact;
 use crate::cache::error::Internal;
 use crate::cache::record::{self, InnerRecord, LicenceRecord};
 use crate::hex::checksum::Sha256;
@@ -123,7 +123,7 @@ impl Enforcer {
     pub async fn read_licences(
         &self,
         (source, package, checksum): (&RepoName, &PackageName, &Sha256),
-        file: &ProvenArtifact,
+        file: &VerifiedArtifact,
     ) -> Result<(), RepoError> {
         let (artifact, digest) = (file.artifact.again(), file.digest);
         let stated = self.shared.blocking(move |store| match artifact {

@@ -5,8 +5,8 @@
 mod enforcers;
 mod evaluations;
 mod exemptions;
-mod filtered;
-mod known;
+mod filtered_resources;
+mod known_releases;
 mod licences;
 mod statements;
 mod waivers;
@@ -19,8 +19,8 @@ use std::time::Duration;
 
 pub use enforcers::Enforcers;
 pub use evaluations::Unevaluated;
-pub use filtered::{FilteredLists, UnfilteredLists, Wait};
-pub use statements::{HiddenRelease, PolicyCounts, PolicyStatements, Said, notice};
+pub use filtered_resources::{FilteredLists, UnfilteredLists, Wait};
+pub use statements::{HiddenRelease, PolicyCounts, PolicyStatements, ReleaseDecision, notice};
 
 use super::error::RepoError;
 use super::fetch_log::FetchLog;
@@ -45,8 +45,8 @@ use crate::telemetry::metrics::ReasonLabels;
 use crate::trust::VerifyError;
 use evaluations::Evaluations;
 use exemptions::Exemptions;
-use filtered::FilteredResources;
-use known::{Known, Unreadable};
+use filtered_resources::FilteredResources;
+use known_releases::{Known, Unreadable};
 use waivers::Waived;
 
 /// The name of the public repository in clients. They refuse policies from a repository of this name.
@@ -297,7 +297,7 @@ impl Enforcer {
         subject: JudgedPackage<'_>,
         facts: PackageFacts,
         proofs: AgeProofs,
-    ) -> Result<Vec<(Box<str>, Said)>, RepoError> {
+    ) -> Result<Vec<(Box<str>, ReleaseDecision)>, RepoError> {
         let Some(rules) = self.rules(subject.source).cloned() else { return Ok(Vec::new()) };
         let now = self.shared.clock.now();
         let checksums = facts.releases.iter().filter_map(ReleaseFacts::checksum).collect();
@@ -310,7 +310,7 @@ impl Enforcer {
                     && known.licences(release).is_none()
                     && matches!(decision, Decision::Allowed { .. })
                     && matches!(unreadable(), Decision::Held { .. });
-                (release.text.clone(), Said { decision, is_so_far })
+                (release.text.clone(), ReleaseDecision { decision, is_provisional: is_so_far })
             };
             facts.releases.iter().map(one).collect()
         };
@@ -394,7 +394,7 @@ impl Enforcer {
     }
 
     /// Fails if a release is held; in a dry run this is only reported.
-    pub fn ask(&self, judgement: &Judgement, release: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
+    pub fn check_held(&self, judgement: &Judgement, release: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
         match judgement.evaluation.held(release.version.as_str()) {
             Some(held) => self.deny(release, held, asker),
             None => Ok(()),

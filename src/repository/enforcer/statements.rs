@@ -37,10 +37,10 @@ pub struct PolicyStatements {
 
 /// The decision of a policy about a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct ReleaseDecision {
     pub decision: Decision,
     /// Whether it is allowed only because its licences, which may hold it, have not been read yet.
-    pub is_so_far: bool,
+    pub is_provisional: bool,
 }
 
 /// The numbers of evaluated releases in memory, by decision.
@@ -113,7 +113,7 @@ impl Enforcer {
     }
 
     /// The text about a decision on a release.
-    pub fn describe(&self, release: &ArtifactName, said: &Said) -> String {
+    pub fn describe(&self, release: &ArtifactName, said: &ReleaseDecision) -> String {
         let (package, version) = (&release.package, &release.version);
         match &said.decision {
             Decision::Held { reason, until } => {
@@ -122,7 +122,8 @@ impl Enforcer {
             }
             Decision::Allowed { because, until } => {
                 let until = until.map(|until| format!(", until {until}")).unwrap_or_default();
-                let so_far = if said.is_so_far { " so far: its licences are read at the first download" } else { "" };
+                let so_far =
+                    if said.is_provisional { " so far: its licences are read at the first download" } else { "" };
                 format!("{package} {version} is {}{until}{so_far}", because.words())
             }
         }

@@ -35,7 +35,7 @@ impl LocalRepository {
         let _one = self.begin(grant, name).await?;
         let dependants = self.state.dependants(self.key().as_str(), name.as_str()).await?;
         let check = |package: &ListedPackage| self.check_revert(grant, package, version, &dependants, readable);
-        if !self.bury(grant, name, version.as_str(), (false, "reverted by its publisher"), check).await? {
+        if !self.remove_release(grant, name, version.as_str(), (false, "reverted by its publisher"), check).await? {
             return Err(WriteError::NotFound);
         }
         self.take_over(name).await
@@ -82,7 +82,7 @@ impl LocalRepository {
         }
         let mut removed = Ok(releases.len());
         for release in &releases {
-            if let Err(error) = self.bury(grant, name, &release.version, (true, reason), |_| Ok(())).await {
+            if let Err(error) = self.remove_release(grant, name, &release.version, (true, reason), |_| Ok(())).await {
                 removed = Err(error);
                 break;
             }
@@ -316,7 +316,7 @@ impl LocalRepository {
     }
 
     /// Removes a release, with a reason, permanently or not; returns whether it existed.
-    async fn bury(
+    async fn remove_release(
         &self,
         grant: &WriteGrant,
         name: &PackageName,

@@ -36,7 +36,7 @@ impl LocalRepository {
                 Err(message) => faults.push(&["requirements", dependency.package.as_str()], message),
             }
         }
-        Ok(faults.unless(requirements)?)
+        Ok(faults.into_result(requirements)?)
     }
 
     async fn resolve_one(

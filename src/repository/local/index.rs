@@ -141,7 +141,7 @@ impl LocalIndex {
     ) -> Self {
         let packages = Cache::builder()
             .max_capacity(PACKAGES_BYTES)
-            .weigher(|_, payload: &Payload| u32::try_from(payload.held()).unwrap_or(u32::MAX))
+            .weigher(|_, payload: &Payload| u32::try_from(payload.memory_bytes()).unwrap_or(u32::MAX))
             .build();
         Self {
             key,

@@ -13,7 +13,7 @@ mod publish;
 mod reindex;
 pub(super) mod search;
 mod sidecar;
-mod unknown;
+mod unindexed_files;
 
 pub use error::{LocalFailure, WriteError};
 pub use publish::{PublishOptions, Published, Received, Upload};
@@ -32,7 +32,7 @@ use super::sealer::{Scope, Sealer};
 use super::{Artifact, CacheLifetime, CacheStatus, Changes, Directory, Identity, Repository, RequestContext, Served};
 use crate::auth::{PatternSet, ReadGrant};
 use crate::cache::SharedCaches;
-use crate::cache::artifacts::ProvenArtifact;
+use crate::cache::artifacts::VerifiedArtifact;
 use crate::cache::fill::ExpectedFile;
 use crate::cache::payload::Payload;
 use crate::hex::checksum::Sha256;
@@ -102,7 +102,7 @@ pub struct LocalRepository {
     changes: Arc<Changes>,
     index: LocalIndex,
     /// Versions that are in the files and not in the database.
-    unknown: unknown::UnknownVersions,
+    unknown: unindexed_files::UnknownVersions,
     /// Allows one change at a time.
     changing: tokio::sync::Mutex<()>,
 }
@@ -133,7 +133,7 @@ impl LocalRepository {
             directory,
             changes,
             index,
-            unknown: unknown::UnknownVersions::default(),
+            unknown: unindexed_files::UnknownVersions::default(),
             changing: tokio::sync::Mutex::default(),
         }
     }
@@ -231,7 +231,7 @@ impl LocalRepository {
     pub(in crate::repository) async fn obtain_tarball(
         &self,
         digest: Sha256,
-    ) -> Result<Served<ProvenArtifact>, RepoError> {
+    ) -> Result<Served<VerifiedArtifact>, RepoError> {
         Ok(Served::at_once(self.open(digest).await?, CacheStatus::Hit))
     }
 
@@ -239,7 +239,7 @@ impl LocalRepository {
     pub(in crate::repository) async fn obtain_docs(
         &self,
         name: &ArtifactName,
-    ) -> Result<Served<(ProvenArtifact, CacheLifetime)>, RepoError> {
+    ) -> Result<Served<(VerifiedArtifact, CacheLifetime)>, RepoError> {
         let release = self.listed_release(name).await?.ok_or(RepoError::NotFound)?;
         let docs = release.docs.ok_or(RepoError::NotFound)?;
         Ok(Served::at_once((self.open(docs.digest).await?, CacheLifetime::Revalidate), CacheStatus::Hit))
@@ -380,8 +380,8 @@ impl LocalRepository {
         }
     }
 
-    async fn open(&self, digest: Sha256) -> Result<ProvenArtifact, RepoError> {
-        Ok(ProvenArtifact { artifact: Artifact::Stored(self.stored(digest).await?), digest })
+    async fn open(&self, digest: Sha256) -> Result<VerifiedArtifact, RepoError> {
+        Ok(VerifiedArtifact { artifact: Artifact::Stored(self.stored(digest).await?), digest })
     }
 
     /// A file that must exist.

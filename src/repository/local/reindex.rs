@@ -93,7 +93,7 @@ impl LocalRepository {
             return Ok(false);
         }
         let stored = self.stored(outer).await.map_err(|error| error.to_string())?;
-        let read = blocking(move || Ok(upload::taken_before(ContentReader::of(&stored))));
+        let read = blocking(move || Ok(upload::read_accepted(ContentReader::of(&stored))));
         let package = read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let metadata = &package.metadata;
         if (metadata.name.as_str(), metadata.version.as_str()) != (&*sidecar.package, &*sidecar.version) {

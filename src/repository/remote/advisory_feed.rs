@@ -65,15 +65,17 @@ impl AdvisoryFeed {
     /// A dump in the configuration. `together` is notified when some of it is withdrawn. Blocks.
     pub fn fixed(key: RepoName, dump: Arc<AdvisoryDump>, shared: SharedCaches, together: Arc<Enforcers>) -> Self {
         let now = shared.clock.now();
-        let dump = if dump.is_over(now) { Arc::new(AdvisoryDump::clone(&dump).at(now)) } else { dump };
+        let dump =
+            if dump.has_withdrawn(now) { Arc::new(AdvisoryDump::clone(&dump).without_withdrawn(now)) } else { dump };
         Self { key, shared, together, current: ArcSwapOption::from(Some(dump)), from: None }
     }
 
     /// A dump that is downloaded; its stored copy is used at once. `together` is notified when it has changed. Blocks.
     pub fn fetched(key: RepoName, file: DumpFile, shared: SharedCaches, together: Arc<Enforcers>) -> Self {
         let now = shared.clock.now();
-        let stored =
-            file.stored().and_then(|copy| Some((AdvisoryDump::read(&copy.bytes).ok()?.at(now), copy.validators)));
+        let stored = file
+            .stored()
+            .and_then(|copy| Some((AdvisoryDump::read(&copy.bytes).ok()?.without_withdrawn(now), copy.validators)));
         let (dump, known) = stored.map(|(dump, known)| (Arc::new(dump), known)).unzip();
         let (known, due) = (Mutex::new(known.unwrap_or_default()), Mutex::default());
         let from = Some(FeedSource { file: Arc::new(file), known, due });
@@ -98,8 +100,8 @@ impl AdvisoryFeed {
     /// Removes the advisories that are withdrawn by now; returns whether there were any.
     async fn withdraw(&self) -> Result<bool, CacheError> {
         let now = self.shared.clock.now();
-        let Some(dump) = self.current().filter(|dump| dump.is_over(now)) else { return Ok(false) };
-        let left = self.shared.blocking(move |_| AdvisoryDump::clone(&dump).at(now)).await?;
+        let Some(dump) = self.current().filter(|dump| dump.has_withdrawn(now)) else { return Ok(false) };
+        let left = self.shared.blocking(move |_| AdvisoryDump::clone(&dump).without_withdrawn(now)).await?;
         self.current.store(Some(Arc::new(left)));
         self.show();
         self.together.changed(&self.key);
@@ -158,7 +160,8 @@ impl FeedSource {
         let Some(copy) = self.file.fetch(&known, Instant::now() + PATIENCE).await? else { return Ok(false) };
         let bytes: Bytes = copy.bytes.clone();
         let now = shared.clock.now();
-        let dump = shared.blocking(move |_| AdvisoryDump::read(&bytes).map(|dump| dump.at(now))).await??;
+        let dump =
+            shared.blocking(move |_| AdvisoryDump::read(&bytes).map(|dump| dump.without_withdrawn(now))).await??;
         if dump.is_empty() {
             return Err(RefreshError::Empty);
         }

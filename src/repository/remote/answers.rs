@@ -22,7 +22,7 @@ use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::version;
 use crate::repository::RequestContext;
-use crate::repository::error::{NotHere, RepoError};
+use crate::repository::error::{MissingOffline, RepoError};
 use crate::repository::private_text::TypedText;
 
 /// Number of packages on a page of search results.
@@ -221,7 +221,7 @@ impl RemoteRepository {
         let served: Result<Served<Arc<Value>>, _> = answers.get(&question, context.deadline).await;
         let key = &self.options.identity.key;
         let of = |error| {
-            RepoError::of(error, NotHere::Answer, format_args!("the API answer of {key} for {}", question.path))
+            RepoError::of(error, MissingOffline::Answer, format_args!("the API answer of {key} for {}", question.path))
         };
         Ok(served.map_err(of)?.value)
     }

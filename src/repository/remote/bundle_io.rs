@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::RemoteRepository;
 use crate::cache::CacheError;
 use crate::cache::fill::ExpectedFile;
-use crate::cache::registry::{BundleAge, TakenIn};
+use crate::cache::registry::{BundleAge, ImportResult};
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::repository::RepoError;
@@ -30,19 +30,19 @@ impl RemoteRepository {
         resource: &RegistryResource,
         bytes: Bytes,
         older: BundleAge,
-    ) -> Result<TakenIn, RepoError> {
-        Ok(self.registry.take_in(resource, bytes, older).await?)
+    ) -> Result<ImportResult, RepoError> {
+        Ok(self.registry.import(resource, bytes, older).await?)
     }
 
     /// Records which stored file is the tarball with this inner checksum, for releases whose index has no other.
     /// Blocks.
     pub fn note_inner(&self, inner: Sha256, digest: &Sha256) -> Result<(), CacheError> {
-        self.artifacts.note(&ExpectedFile::Inner(inner), digest)
+        self.artifacts.record_outer_digest(&ExpectedFile::Inner(inner), digest)
     }
 
     /// Records that the docs of a release are a stored file. Blocks.
     pub fn take_in_docs(&self, name: &ArtifactName, digest: &Sha256) -> Result<(), CacheError> {
-        self.docs.take_in(name, digest)
+        self.docs.import(name, digest)
     }
 
     /// The digest of the docs of a release, if they are stored. Blocks.

@@ -30,7 +30,7 @@ impl RemoteRepository {
         deadline: Instant,
     ) -> Result<(Arc<ReadyResource>, bool), RepoError> {
         let resource = RegistryResource::Package(one.package.clone());
-        let stored = self.registry.present(&resource, deadline).await?;
+        let stored = self.registry.stored_entry(&resource, deadline).await?;
         let is_young = |present: &Arc<ReadyResource>| one.touched.is_none_or(|touched| touched <= present.confirmed_at);
         match stored.filter(is_young) {
             Some(present) => Ok((present, false)),
@@ -59,7 +59,7 @@ impl RemoteRepository {
         deadline: Instant,
     ) -> Result<Vec<(ArtifactName, ExpectedFile)>, RepoError> {
         let resource = RegistryResource::Package(package.clone());
-        let Some(present) = self.registry.present(&resource, deadline).await? else { return Ok(Vec::new()) };
+        let Some(present) = self.registry.stored_entry(&resource, deadline).await? else { return Ok(Vec::new()) };
         let Index::Package(index) = &*present.index else { return Ok(Vec::new()) };
         let unread = index.releases.iter().filter_map(|release| {
             let checksum = release.outer.or(release.inner)?;
@@ -77,14 +77,14 @@ impl RemoteRepository {
         name: &ArtifactName,
         expected: ExpectedFile,
     ) -> Result<bool, RepoError> {
-        let kept = self.artifacts.bring(self.wanted(name, expected.clone())).await?;
+        let kept = self.artifacts.fetch_if_missing(self.wanted(name, expected.clone())).await?;
         let was_read = match kept {
-            ArtifactPlace::There(digest) | ArtifactPlace::Brought(digest, _) => {
+            ArtifactPlace::AlreadyStored(digest) | ArtifactPlace::Fetched(digest, _) => {
                 enforcer.read_stored_licences(self.key(), &name.package, digest).await?
             }
             ArtifactPlace::NotStored => false,
         };
-        if let (ArtifactPlace::Brought(digest, _), false) = (kept, self.options.mirrored) {
+        if let (ArtifactPlace::Fetched(digest, _), false) = (kept, self.options.mirrored) {
             let (artifacts, store) = (Arc::clone(&self.artifacts), Arc::clone(&self.shared.store));
             let let_go = move || if store.is_pinned(&digest) { Ok(false) } else { artifacts.purge(&expected) };
             self.shared.blocking(move |_| let_go()).await??;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{RemoteRepository, check_right};
 use crate::auth::ReadGrant;
-use crate::cache::artifacts::ProvenArtifact;
+use crate::cache::artifacts::VerifiedArtifact;
 use crate::cache::fill::ExpectedFile;
 use crate::cache::ready_resource::ReadyResource;
 use crate::cache::{CacheError, CacheStatus, Served};
@@ -15,7 +15,7 @@ use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::repository::composite::PackageSource;
 use crate::repository::delivery::{Judged, Located, ReleaseHome, any_applies, judged_by};
 use crate::repository::enforcer::Enforcer;
-use crate::repository::error::NotHere;
+use crate::repository::error::MissingOffline;
 use crate::repository::{CacheLifetime, RepoError, Repository, RequestContext};
 
 /// If an index is older than this and does not list a requested release, a newer one is fetched.
@@ -116,7 +116,7 @@ impl RemoteRepository {
         &self,
         expected: &ExpectedFile,
     ) -> Result<Option<Sha256>, RepoError> {
-        Ok(self.artifacts.proven_outer(expected).await?)
+        Ok(self.artifacts.verified_outer_digest(expected).await?)
     }
 
     /// The length of a file, if it is stored.
@@ -131,7 +131,7 @@ impl RemoteRepository {
         name: &ArtifactName,
         expected: &ExpectedFile,
         context: RequestContext,
-    ) -> Result<Option<Served<ProvenArtifact>>, RepoError> {
+    ) -> Result<Option<Served<VerifiedArtifact>>, RepoError> {
         match self.artifacts.get(self.wanted(name, expected.clone()), context.deadline).await {
             Ok(served) => Ok(Some(served)),
             // The index is fresh now, and the new file is stored.
@@ -139,7 +139,7 @@ impl RemoteRepository {
             Err(CacheError::Missing) => Err(RepoError::from(CacheError::MissingListed)),
             Err(error) => {
                 let what = format_args!("{} of {}", name.tarball_path(), self.key());
-                Err(RepoError::of(error, NotHere::Listed, what))
+                Err(RepoError::of(error, MissingOffline::Listed, what))
             }
         }
     }
@@ -149,9 +149,11 @@ impl RemoteRepository {
         &self,
         name: &ArtifactName,
         context: RequestContext,
-    ) -> Result<Served<(ProvenArtifact, CacheLifetime)>, RepoError> {
+    ) -> Result<Served<(VerifiedArtifact, CacheLifetime)>, RepoError> {
         let served = self.docs.get(name, context.deadline).await;
-        let of = |error| RepoError::of(error, NotHere::Listed, format_args!("{} of {}", name.docs_path(), self.key()));
+        let of = |error| {
+            RepoError::of(error, MissingOffline::Listed, format_args!("{} of {}", name.docs_path(), self.key()))
+        };
         Ok(served.map_err(of)?.map(|proven| (proven, CacheLifetime::For(self.options.docs_ttl))))
     }
 }

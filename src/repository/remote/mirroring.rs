@@ -64,7 +64,7 @@ impl RemoteRepository {
     /// Fetches the tarball of a release in a verified index, unless it is stored.
     pub async fn bring(self: &Arc<Self>, name: &ArtifactName, release: &Release) -> Result<ArtifactPlace, RepoError> {
         let expected = expected_of(release).ok_or_else(|| RepoError::NoChecksum { release: name.clone() })?;
-        Ok(self.artifacts.bring(self.wanted(name, expected)).await?)
+        Ok(self.artifacts.fetch_if_missing(self.wanted(name, expected)).await?)
     }
 
     /// Fetches the documentation of a release; returns how many bytes were fetched, `None` if it has none.
@@ -180,7 +180,7 @@ impl RemoteRepository {
 
     /// A stored resource, ready to be served, however old it is. Never contacts the upstream.
     pub async fn present(&self, resource: &RegistryResource) -> Result<Option<Arc<ReadyResource>>, RepoError> {
-        Ok(self.registry.present(resource, Instant::now() + self.options.deadline).await?)
+        Ok(self.registry.stored_entry(resource, Instant::now() + self.options.deadline).await?)
     }
 
     /// Runs blocking work on the blocking pool.

@@ -52,10 +52,10 @@ impl RemoteRepository {
         let resource = RegistryResource::Package(name.clone());
         let found = match standing {
             // An answer from before the upstream became unreachable does not count.
-            Confirmation::Silent(_) => {
+            Confirmation::UpstreamUnreachable(_) => {
                 self.registry.get_newest(&resource, true, deadline).await.map_err(RepoError::from)
             }
-            Confirmation::Confirmed | Confirmation::Doubtful(_) => self.resource(&resource, deadline).await,
+            Confirmation::Confirmed | Confirmation::UnsignedAnswer(_) => self.resource(&resource, deadline).await,
         };
         let error = match found {
             Ok(_) => return Ok(true),
@@ -63,8 +63,10 @@ impl RemoteRepository {
         };
         match standing {
             Confirmation::Confirmed if error.is_absence() || error.is_silence() => Ok(false),
-            Confirmation::Silent(_) if error.is_silence() => Ok(false),
-            Confirmation::Silent(why) | Confirmation::Doubtful(why) if error.is_absence() || error.is_silence() => {
+            Confirmation::UpstreamUnreachable(_) if error.is_silence() => Ok(false),
+            Confirmation::UpstreamUnreachable(why) | Confirmation::UnsignedAnswer(why)
+                if error.is_absence() || error.is_silence() =>
+            {
                 let why: &CacheError = why;
                 tracing::warn!(
                     repository = %self.key(), error = why as &dyn std::error::Error,
@@ -72,7 +74,9 @@ impl RemoteRepository {
                 );
                 Err(why.clone().into())
             }
-            Confirmation::Confirmed | Confirmation::Silent(_) | Confirmation::Doubtful(_) => Err(error),
+            Confirmation::Confirmed | Confirmation::UpstreamUnreachable(_) | Confirmation::UnsignedAnswer(_) => {
+                Err(error)
+            }
         }
     }
 
@@ -88,7 +92,7 @@ impl RemoteRepository {
         // The names in a list are claimed before the list is returned.
         let listed = self.resource(&RegistryResource::Names, context.deadline).await;
         match (listed, self.state.claimed(self.key().as_str()).await) {
-            (Ok(_), Ok(names)) => names.any(|name| text.names(name)),
+            (Ok(_), Ok(names)) => names.any(|name| text.contains_name(name)),
             _ => true,
         }
     }
@@ -110,7 +114,7 @@ impl RemoteRepository {
     ) -> Result<ForgetOutcome, RepoError> {
         let names = match self.registry.get_newest(&RegistryResource::Names, true, deadline).await {
             Ok(served) => served.value,
-            Err(error) => match self.registry.present(&RegistryResource::Names, deadline).await? {
+            Err(error) => match self.registry.stored_entry(&RegistryResource::Names, deadline).await? {
                 Some(names) => names,
                 None => {
                     tracing::warn!(repository = %self.key(), %name, error = &error as &dyn std::error::Error, "the claim to a name was not given up");
@@ -158,7 +162,7 @@ impl RemoteRepository {
         match self.registry.get_newest(resource, true, deadline).await {
             Ok(served) => Ok(Some(served.value)),
             Err(CacheError::Missing) => Ok(None),
-            Err(_) => Ok(self.registry.present(resource, deadline).await?),
+            Err(_) => Ok(self.registry.stored_entry(resource, deadline).await?),
         }
     }
 

@@ -24,7 +24,8 @@ use crate::policy::release_facts::PackageFacts;
 use crate::policy::resource::{PublishedPolicy, Visibility};
 use crate::repository::changes::{Change, Event, Subscriber};
 use crate::repository::enforcer::{
-    AgeProofs, Enforcer, FilteredLists, HEXPM, JudgedPackage, Judgement, PolicyStatements, Said, UnfilteredLists, Wait,
+    AgeProofs, Enforcer, FilteredLists, HEXPM, JudgedPackage, Judgement, PolicyStatements, ReleaseDecision,
+    UnfilteredLists, Wait,
 };
 use crate::repository::error::RepoError;
 use crate::repository::hidden_releases::{HiddenReleases, ResourceContent};
@@ -88,7 +89,7 @@ impl RemoteRepository {
         &self,
         package: &PackageName,
         deadline: Instant,
-    ) -> Result<Vec<(Box<str>, Said)>, RepoError> {
+    ) -> Result<Vec<(Box<str>, ReleaseDecision)>, RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(Vec::new()) };
         let present = self.resource(&RegistryResource::Package(package.clone()), deadline).await?.value;
         let (facts, proofs) = self.facts(enforcer, package, &present, deadline).await?;
@@ -172,7 +173,7 @@ impl RemoteRepository {
         let names = payload(&present).ok()?;
         let read = move || {
             let payload = names.bytes().ok()?;
-            let touched = lists::touched(&payload).ok()?;
+            let touched = lists::last_changes(&payload).ok()?;
             Some(touched.into_iter().filter_map(|(name, at)| Some((Box::from(name), at?))).collect::<HashMap<_, _>>())
         };
         let packages = self.shared.blocking(move |_| read()).await.ok()??;
@@ -290,7 +291,8 @@ impl RemoteRepository {
         let whole = self.whole_lists(deadline).await?;
         match (&self.enforcer, &self.options.sealer) {
             (Some(enforcer), Some(sealer)) if enforcer.is_enforced() => {
-                let left = enforcer.left(self.key(), whole.value.clone(), Wait::No(deadline), Some(sealer)).await?;
+                let left =
+                    enforcer.filter_lists(self.key(), whole.value.clone(), Wait::No(deadline), Some(sealer)).await?;
                 Ok(whole.map(|_| left))
             }
             _ => Ok(whole),

@@ -42,7 +42,7 @@ impl DatabaseError {
 
     /// Whether the database rolled back a transaction in favour of another one: because of a deadlock or a
     /// serialization failure.
-    pub(crate) fn is_for_the_sake_of_another(&self) -> bool {
+    pub(crate) fn is_conflict(&self) -> bool {
         matches!(self.code().as_deref(), Some("40P01" | "40001"))
     }
 

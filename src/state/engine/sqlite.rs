@@ -21,7 +21,7 @@ pub(super) async fn open(path: &Path) -> Result<SqlitePool, Box<dyn std::error::
     // Created here to set its mode; the write-ahead log gets the same mode.
     tokio::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).await?;
     // At least two: the last connection deletes a file when it closes, which may fail if the disk is full.
-    let pool = SqlitePoolOptions::new().min_connections(2).max_connections(4).after_release(may_go_on);
+    let pool = SqlitePoolOptions::new().min_connections(2).max_connections(4).after_release(is_reusable);
     Ok(pool.connect_with(options).await?)
 }
 
@@ -43,7 +43,10 @@ pub(super) async fn copy_to(pool: &SqlitePool, path: &Path) -> Result<(), Databa
 /// Whether a connection can be reused, or must be closed. If the disk is full or fails, SQLite rolls a transaction back
 /// by itself. A second rollback then fails, and the connection counts as inside the transaction forever: later commits
 /// would be reported as written without being so.
-fn may_go_on(connection: &mut SqliteConnection, _: PoolConnectionMetadata) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+fn is_reusable(
+    connection: &mut SqliteConnection,
+    _: PoolConnectionMetadata,
+) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
     Box::pin(async move {
         // Runs after all earlier commands of the connection, including the end of its transaction.
         connection.ping().await?;

@@ -2,9 +2,9 @@
 
 mod accounts;
 mod cluster;
+mod other_subjects;
 mod packages;
 mod races;
-mod rest;
 mod servers;
 mod texts;
 mod topics;

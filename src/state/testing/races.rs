@@ -242,12 +242,12 @@ async fn pins_and_deliveries_of_many_releases_do_not_stop_each_other(database: D
     let pins: Vec<LockedRelease<'_>> = versions.iter().map(|version| pin(version)).collect();
     let backwards: Vec<LockedRelease<'_>> = versions.iter().rev().map(|version| pin(version)).collect();
     one.pin(view, &pins, None, "SEC-1", at(1), &Actor::console()).await.unwrap();
-    let mut owed = one.owed("upstream", "jason").await.unwrap();
+    let mut owed = one.exemptions_of_package("upstream", "jason").await.unwrap();
     owed.reverse();
     for round in 0..ROUNDS {
         let by = Actor::console();
         let (first, second) =
-            tokio::join!(one.take_over_owed(&owed), other.pin(view, &backwards, None, "SEC-2", at(2), &by));
+            tokio::join!(one.import_exemptions(&owed), other.pin(view, &backwards, None, "SEC-2", at(2), &by));
         first.unwrap();
         second.unwrap();
         assert_eq!(one.pinned(at(3)).await.unwrap().len(), 40, "round {round}");

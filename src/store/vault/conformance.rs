@@ -88,7 +88,7 @@ async fn files_come_back(vault: &dyn Vault) {
         // File systems have a coarser resolution of time.
         let (early, late) = (before.since(stat.used), stat.used.since(SystemClock.now()));
         assert!(early < Duration::from_secs(2) && late < Duration::from_secs(2), "{stat:?}");
-        vault.prove(Sha256::of(bytes)).await.unwrap();
+        vault.verify_digest(Sha256::of(bytes)).await.unwrap();
         assert_eq!(put(vault, bytes).await, name, "it may be put again");
         assert_eq!(bytes_of(vault, &name).await, bytes);
     }
@@ -150,7 +150,7 @@ async fn what_is_not_there_is_missing(vault: &dyn Vault) {
         assert_eq!(vault.read(name.clone(), 9).await.unwrap(), None);
         assert!(!vault.remove(name).await.unwrap());
     }
-    let proven = vault.prove(digest).await.unwrap_err();
+    let proven = vault.verify_digest(digest).await.unwrap_err();
     assert!(matches!(proven, VaultError::Missing(VaultName::Digest(missing)) if missing == digest), "{proven:?}");
 }
 
@@ -250,7 +250,7 @@ pub(in crate::store) async fn damage_is_told_and_left(vault: &dyn Vault, spoil: 
         for _ in 0..2 {
             let got = vault.get(name.clone(), WHOLE).await.unwrap_err();
             assert!(matches!(&got, VaultError::Damaged(damaged) if *damaged == name), "{got:?}");
-            let proven = vault.prove(digest).await.unwrap_err();
+            let proven = vault.verify_digest(digest).await.unwrap_err();
             assert!(matches!(proven, VaultError::Damaged(_)), "{proven:?}");
         }
         assert_eq!(vault.stat(name.clone()).await.unwrap().unwrap().length, bytes.len() as u64, "it is left");
@@ -259,5 +259,5 @@ pub(in crate::store) async fn damage_is_told_and_left(vault: &dyn Vault, spoil: 
     // A valid copy can be stored in its place.
     put(vault, b"sound").await;
     assert_eq!(bytes_of(vault, &name).await, &b"sound"[..]);
-    vault.prove(digest).await.unwrap();
+    vault.verify_digest(digest).await.unwrap();
 }

@@ -81,7 +81,7 @@ impl Vault for DiskVault {
         self.blocking(move |files| files.stat(&name))
     }
 
-    fn prove(&self, digest: Sha256) -> BoxFuture<'_, Result<(), VaultError>> {
+    fn verify_digest(&self, digest: Sha256) -> BoxFuture<'_, Result<(), VaultError>> {
         self.blocking(move |files| match files.blobs.check(&digest)? {
             Some(true) => Ok(()),
             Some(false) => Err(VaultError::Damaged(digest.into())),
@@ -127,7 +127,7 @@ impl Files {
     }
 
     fn put_file(&self, mut finished: Finished) -> Result<(), VaultError> {
-        if self.blobs.keep(&mut finished)? { Ok(()) } else { Err(VaultError::Full(None)) }
+        if self.blobs.publish(&mut finished)? { Ok(()) } else { Err(VaultError::Full(None)) }
     }
 
     fn put_bytes(&self, path: VaultPath, bytes: &Bytes) -> Result<(), VaultError> {

@@ -74,7 +74,7 @@ impl Vault for MemoryVault {
         ready(Ok(self.file(&name).map(stat))).boxed()
     }
 
-    fn prove(&self, digest: Sha256) -> BoxFuture<'_, Result<(), VaultError>> {
+    fn verify_digest(&self, digest: Sha256) -> BoxFuture<'_, Result<(), VaultError>> {
         ready(self.open(digest.into()).map(drop)).boxed()
     }
 

@@ -80,7 +80,7 @@ pub trait Vault: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`VaultError::Missing`], [`VaultError::Damaged`] (the file is left as it is), [`VaultError::Io`].
-    fn prove(&self, digest: Sha256) -> BoxFuture<'_, Result<(), VaultError>>;
+    fn verify_digest(&self, digest: Sha256) -> BoxFuture<'_, Result<(), VaultError>>;
 
     /// Removes a file. Returns whether it existed.
     ///

@@ -13,11 +13,11 @@ use super::BundleError;
 use super::archive::{self, Opened, Visitor, exactly};
 use super::manifest::{Object, Use};
 use super::verify::{Target, VerifiedBundle, VerifyContext};
-use crate::cache::registry::{BundleAge, TakenIn};
+use crate::cache::registry::{BundleAge, ImportResult};
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::RegistryResource;
 use crate::repository::RemoteRepository;
-use crate::store::blobs::{TakeInError, TakenIn as TakenFile};
+use crate::store::blobs::{StoreFileError, StoreOutcome as TakenFile};
 use crate::tasks::report::{Progress, Reporter};
 
 /// The result of an import.
@@ -67,7 +67,7 @@ pub fn run(
         report,
     };
     let opened = archive::walk(file, here.trusted, &mut taking)?;
-    taking.settle(&opened)?;
+    taking.record_uses(&opened)?;
     Ok(taking.taken)
 }
 
@@ -86,7 +86,7 @@ impl Visitor for Taking<'_> {
             return Err(BundleError::Abandoned);
         }
         if uses.iter().any(Use::is_listing) {
-            self.settle(opened)?;
+            self.record_uses(opened)?;
             let bytes = exactly(from, object.size)?;
             if Sha256::of(&bytes) != object.sha256.0 {
                 return Err(BundleError::Changed);
@@ -107,22 +107,22 @@ impl Visitor for Taking<'_> {
 impl Taking<'_> {
     fn store(&mut self, uses: &[Use], object: &Object, from: &mut dyn Read) -> Result<(), BundleError> {
         let what = || uses.first().map(ToString::to_string).unwrap_or_default();
-        match self.here.store.blobs.take_in(&object.sha256.0, object.size, from) {
-            Ok(TakenFile::There) => self.taken.there += 1,
+        match self.here.store.blobs.store_file(&object.sha256.0, object.size, from) {
+            Ok(TakenFile::AlreadyStored) => self.taken.there += 1,
             Ok(TakenFile::Stored) => {
                 self.taken.files += 1;
                 self.taken.bytes += object.size;
             }
-            Err(TakeInError::Store(error)) if error.is_over_limit() => return Err(BundleError::NoRoom(what())),
-            Err(TakeInError::Store(error)) => return Err(error.into()),
-            Err(TakeInError::Read(_)) => return Err(BundleError::Truncated),
-            Err(TakeInError::Digest { .. }) => return Err(BundleError::Changed),
+            Err(StoreFileError::Store(error)) if error.is_over_limit() => return Err(BundleError::NoRoom(what())),
+            Err(StoreFileError::Store(error)) => return Err(error.into()),
+            Err(StoreFileError::Read(_)) => return Err(BundleError::Truncated),
+            Err(StoreFileError::Digest { .. }) => return Err(BundleError::Changed),
         }
         Ok(())
     }
 
     /// Called when all files are stored: records the purpose of each file that is not found by its digest.
-    fn settle(&mut self, opened: &Opened) -> Result<(), BundleError> {
+    fn record_uses(&mut self, opened: &Opened) -> Result<(), BundleError> {
         if std::mem::replace(&mut self.settled, true) {
             return Ok(());
         }
@@ -163,14 +163,16 @@ impl Taking<'_> {
             Use::Resource { part, resource } => {
                 let Some(remote) = self.remote(*part) else { return Ok(()) };
                 let older =
-                    if self.proof.older.get(*part) == Some(&true) { BundleAge::Yes } else { BundleAge::Unknown };
+                    if self.proof.older.get(*part) == Some(&true) { BundleAge::Older } else { BundleAge::Unknown };
                 let taken = self.runtime.block_on(remote.take_in(resource, bytes.into(), older));
                 match taken.map_err(|source| BundleError::TakeResource { what: one.to_string(), source })? {
-                    TakenIn::Stored if matches!(resource, RegistryResource::Package(_)) => self.taken.packages += 1,
-                    TakenIn::Stored | TakenIn::There => {}
-                    TakenIn::Newer => self.taken.newer += 1,
-                    TakenIn::Removed => self.taken.removed += 1,
-                    TakenIn::NotStored => return Err(BundleError::NoRoom(one.to_string())),
+                    ImportResult::Stored if matches!(resource, RegistryResource::Package(_)) => {
+                        self.taken.packages += 1
+                    }
+                    ImportResult::Stored | ImportResult::AlreadyStored => {}
+                    ImportResult::Newer => self.taken.newer += 1,
+                    ImportResult::Removed => self.taken.removed += 1,
+                    ImportResult::NotStored => return Err(BundleError::NoRoom(one.to_string())),
                 }
             }
             Use::Tarball { .. } | Use::Docs { .. } | Use::Installer(_) => {}

@@ -5,7 +5,7 @@
 //! contains its mirrored state, so an interrupted run continues where it stopped, and a run without changes only
 //! requests `names` and `versions` conditionally.
 
-mod due;
+mod due_packages;
 mod package;
 pub mod tree;
 pub mod verify;
@@ -18,8 +18,8 @@ use globset::GlobSet;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use self::due::Due;
-use super::patience::{TransferRate, again};
+use self::due_packages::Due;
+use super::background_retry::{TransferRate, retry};
 use super::report::{Progress, Reporter, sentence};
 use crate::cache::registry::{StagedIndex, TakenOver};
 use crate::clock::Timestamp;
@@ -112,7 +112,8 @@ pub async fn run(
 ) -> Result<Mirrored, MirrorError> {
     let names = bulk(remote, RegistryResource::Names).await?;
     let versions = bulk(remote, RegistryResource::Versions).await?;
-    let Due { packages, wanted, unchanged, releases, gone } = due::due(remote, plan, &names, &versions).await?;
+    let Due { packages, wanted, unchanged, releases, gone } =
+        due_packages::due(remote, plan, &names, &versions).await?;
     let run = Run {
         remote,
         plan,
@@ -127,7 +128,7 @@ pub async fn run(
     each.buffer_unordered(plan.connections.max(1)).for_each(|()| std::future::ready(())).await;
     if !plan.dry_run {
         for package in &gone {
-            match again(RepoError::again_after, || remote.ask_again(package)).await {
+            match retry(RepoError::again_after, || remote.ask_again(package)).await {
                 Ok(()) => run.tally.lock().gone += 1,
                 Err(error) => run.failed(format!("packages/{package}: {}", sentence(&error))).await,
             }
@@ -150,7 +151,7 @@ pub async fn run(
 }
 
 async fn bulk(remote: &Arc<RemoteRepository>, resource: RegistryResource) -> Result<StagedIndex, MirrorError> {
-    match again(RepoError::again_after, || remote.stage(&resource)).await {
+    match retry(RepoError::again_after, || remote.stage(&resource)).await {
         Ok(Some(staged)) => Ok(staged),
         Ok(None) => Err(MirrorError::NoBulk(resource)),
         Err(source) => Err(MirrorError::Bulk { resource, source }),

@@ -3,7 +3,7 @@
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use super::due::DuePackage;
+use super::due_packages::DuePackage;
 use super::{MirrorPlan, Run, sentence};
 use crate::cache::artifacts::ArtifactPlace;
 use crate::cache::record::MirrorRecord;
@@ -13,7 +13,7 @@ use crate::hex::index::{Index, PackageIndex, Release};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::version::ReleaseVersion;
 use crate::repository::RepoError;
-use crate::tasks::patience::again;
+use crate::tasks::background_retry::retry;
 
 /// Maximum number of attempts if the index of a package changes in the cache during a run.
 const ROUNDS: u32 = 3;
@@ -35,7 +35,7 @@ impl Run<'_> {
     pub(super) async fn package(&self, due: DuePackage) {
         for _ in 0..ROUNDS {
             match self.round(&due).await {
-                Ok(TakenOver::Overtaken) => {}
+                Ok(TakenOver::ChangedMeanwhile) => {}
                 Ok(TakenOver::Done) => return,
                 Ok(TakenOver::NotStored) => {
                     return self.failed(format!("packages/{}: {NO_ROOM}", due.name)).await;
@@ -49,7 +49,7 @@ impl Run<'_> {
 
     async fn round(&self, due: &DuePackage) -> Result<TakenOver, RepoError> {
         let resource = RegistryResource::Package(due.name.clone());
-        let staged = again(RepoError::again_after, || self.stage(&resource)).await?;
+        let staged = retry(RepoError::again_after, || self.stage(&resource)).await?;
         // The package was removed after it was listed. The next list will not contain it.
         let Some(staged) = staged else { return Ok(TakenOver::Done) };
         let Index::Package(index) = staged.index() else { return Ok(TakenOver::Done) };
@@ -101,18 +101,18 @@ impl Run<'_> {
     }
 
     async fn release(&self, name: &ArtifactName, release: &Release) -> Brought {
-        let outcome = again(RepoError::again_after, || async {
+        let outcome = retry(RepoError::again_after, || async {
             let _place = self.places.acquire().await;
             self.pace.wait().await;
             self.remote.bring(name, release).await
         });
         let failed = match outcome.await {
-            Ok(ArtifactPlace::There(digest)) => {
+            Ok(ArtifactPlace::AlreadyStored(digest)) => {
                 self.tally.lock().there += 1;
                 self.advance(1, 0);
                 return Brought::Stored(digest);
             }
-            Ok(ArtifactPlace::Brought(digest, bytes)) => {
+            Ok(ArtifactPlace::Fetched(digest, bytes)) => {
                 self.pace.spent(bytes);
                 {
                     let mut tally = self.tally.lock();
@@ -140,7 +140,7 @@ impl Run<'_> {
     }
 
     async fn docs(&self, name: &ArtifactName) -> bool {
-        let outcome = again(RepoError::again_after, || async {
+        let outcome = retry(RepoError::again_after, || async {
             let _place = self.places.acquire().await;
             self.pace.wait().await;
             self.remote.bring_docs(name).await

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Failure, WantedRelease, again, may_ask, payload, sentence};
+use super::{Failure, WantedRelease, may_ask, payload, retry, sentence};
 use crate::hex::index::{Dependency, dependencies};
 use crate::hex::limits;
 use crate::hex::name::PackageName;
@@ -108,7 +108,7 @@ async fn learn(
     if known.contains_key(&key) {
         return Ok(());
     }
-    let found = again(Failure::again_after, || releases(repository, package)).await?;
+    let found = retry(Failure::again_after, || releases(repository, package)).await?;
     known.insert(key, found);
     Ok(())
 }

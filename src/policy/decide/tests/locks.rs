@@ -186,10 +186,10 @@ fn each_class_has_its_own_grace() {
                 (Grace::Hold, None, word_of_rule),
             ] {
                 let mut rules = ReleaseRules { locked: LockFileProtection::HOLD, ..rules.clone() };
-                *rules.locked.of_mut(*other) = grace;
+                *rules.locked.get_mut(*other) = grace;
                 let mut exemption =
                     LockExemption { delivered: Some(day(20)), licences_known: true, ..LockExemption::default() };
-                *exemption.held_since.of_mut(class) = first_held.map(day);
+                *exemption.held_since.get_mut(class) = first_held.map(day);
                 let licences = Some(stating(licence));
                 let known = Known { exemption: Some(exemption), licences, ..Known::default() };
                 let decision = decide(&package, &package.releases[0], &rules, &known, day(BORN));

@@ -258,17 +258,17 @@ proptest! {
         let listed = ListedFacts {
             updated_at: Some(touched),
             has_retired: package.releases.iter().any(|release| release.retired.is_some()),
-            has_advised: package.releases.iter().any(|release| !release.advisories.is_empty()),
+            has_advisories: package.releases.iter().any(|release| !release.advisories.is_empty()),
         };
-        for (rule, release) in rules.set().flat_map(|rule| package.releases.iter().map(move |release| (rule, release))) {
+        for (rule, release) in rules.configured().flat_map(|rule| package.releases.iter().map(move |release| (rule, release))) {
             let case = ReleaseCase::new(&package, release, &rules, &known, day(now));
             let holds = |at: u64, heeds_overrides| {
                 rule.judge(&case, RuleQuery { moment: day(at), heeds_overrides }).is_some()
             };
-            let beyond_doubt = rule.is_beyond_doubt(&rules, &listed, day(now));
+            let beyond_doubt = rule.is_certainly_allowed(&rules, &listed, day(now));
             prop_assert!(!beyond_doubt || !holds(now, false), "{rule:?} of {release:?}");
             let mut moments: Vec<Timestamp> = case.overrides.iter().filter_map(|found| found.until).collect();
-            rule.moments(&case, &mut moments);
+            rule.add_change_times(&case, &mut moments);
             for at in now + 1..160 {
                 let is_told = moments.contains(&day(at));
                 prop_assert!(is_told || holds(at, true) == holds(at - 1, true), "{rule:?} of {release:?} on day {at}");

@@ -13,7 +13,7 @@ use crate::policy::severity::Severity;
 ///
 /// The project would get the newest stable release of the same series that has passed the cooldown. If that is newer
 /// than this one, nobody needs this one. Only advisories that the upstream signed and no override ignores count.
-pub(super) fn an_advisory(case: &ReleaseCase<'_>, moment: Timestamp) -> bool {
+pub(super) fn fixes_advisory(case: &ReleaseCase<'_>, moment: Timestamp) -> bool {
     if !case.rules.cooldown_exempt_security_fixes {
         return false;
     }
@@ -27,7 +27,7 @@ pub(super) fn an_advisory(case: &ReleaseCase<'_>, moment: Timestamp) -> bool {
     let least = case.rules.advisory_min_severity.unwrap_or(Severity::None);
     let ignored = |advisory: &AdvisoryFacts| {
         ignored_advisories(case).any(|found| {
-            found.concerns(&case.package.name, Some(older), moment)
+            found.applies_at(&case.package.name, Some(older), moment)
                 && matches!(&found.effect, Effect::IgnoreAdvisory(id) if advisory.is_called(id))
         })
     };

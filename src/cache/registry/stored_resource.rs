@@ -133,7 +133,7 @@ pub(super) async fn finish(
 ) -> Result<Arc<ReadyResource>, CacheError> {
     let admitted =
         cache.gate.admit(resource, verified.index(), verified.payload()).await.map_err(CacheError::internal)?;
-    let Admission { refused, demands } = admitted;
+    let Admission { refused, expected_files: demands } = admitted;
     let source = Sha256::of(verified.gzip());
     let before = cache.shared.memory.resource(cache.owner, resource);
     let made = {
@@ -150,7 +150,7 @@ pub(super) async fn finish(
                 own,
                 index: Arc::new(verified.into_index()),
                 refused: Arc::new(refused),
-                demands: Arc::new(demands),
+                expected_files: Arc::new(demands),
                 confirmed_at: fresh.confirmed_at,
                 removed_at: fresh.removed_at,
                 carried: fresh.carried,
@@ -175,7 +175,7 @@ fn own(
     digest: Sha256,
     refused: &RefusedReleases,
 ) -> Result<Payload, CacheError> {
-    let shown = cache.gate.present(resource, verified.payload(), refused).map_err(CacheError::untrusted)?;
+    let shown = cache.gate.edit_for_clients(resource, verified.payload(), refused).map_err(CacheError::untrusted)?;
     Ok(match shown {
         Cow::Borrowed(_) => Payload::verified(verified, digest),
         Cow::Owned(less) => Payload::new(less),

@@ -19,7 +19,7 @@ pub(super) fn fault<B>(request: &Request<B>) -> Option<Refusal> {
     let headers = request.headers();
     // Almost no request has two header fields of the same name.
     if headers.len() > headers.keys_len()
-        && let Some(refusal) = doubled(headers)
+        && let Some(refusal) = repeated_field(headers)
     {
         return Some(refusal);
     }
@@ -50,7 +50,7 @@ pub(super) fn fault<B>(request: &Request<B>) -> Option<Refusal> {
 }
 
 /// Fields that must not be repeated, because it is not clear which one counts (RFC 9112, 3.2; RFC 9110, 5.3).
-fn doubled(headers: &HeaderMap) -> Option<Refusal> {
+fn repeated_field(headers: &HeaderMap) -> Option<Refusal> {
     let is_doubled = |name: HeaderName| headers.get_all(name).iter().nth(1).is_some();
     if is_doubled(HOST) {
         return Some(Refusal::host());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::ReadGrant;
-use crate::cache::artifacts::ProvenArtifact;
+use crate::cache::artifacts::VerifiedArtifact;
 use crate::cache::fill::ExpectedFile;
 use crate::cache::payload::Payload;
 use crate::clock::Timestamp;
@@ -85,7 +85,7 @@ impl Located {
     pub(super) fn refuse_held(&self, name: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
         let mut enforced = self.judged.iter().filter(|one| one.enforcer.is_enforced());
         enforced.try_for_each(|one| {
-            one.enforcer.ask(&one.judgement, name, asker)?;
+            one.enforcer.check_held(&one.judgement, name, asker)?;
             one.unknown.map_or(Ok(()), |why| one.enforcer.refuse_undecided(name, why, asker))
         })
     }
@@ -93,7 +93,7 @@ impl Located {
     /// Reports the release if a policy in a dry run would hold it.
     pub(super) fn say_would_hold(&self, name: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
         let mut dry = self.judged.iter().filter(|one| !one.enforcer.is_enforced());
-        dry.try_for_each(|one| one.enforcer.ask(&one.judgement, name, asker))
+        dry.try_for_each(|one| one.enforcer.check_held(&one.judgement, name, asker))
     }
 
     /// The policies that need the licences of this release and do not know them.
@@ -110,7 +110,7 @@ impl Located {
     }
 
     /// Reads the licences from its complete file, for the policies that need them.
-    pub(super) async fn read_licences(&self, package: &PackageName, file: &ProvenArtifact) -> Result<(), RepoError> {
+    pub(super) async fn read_licences(&self, package: &PackageName, file: &VerifiedArtifact) -> Result<(), RepoError> {
         let Some(checksum) = &self.checksum else { return Ok(()) };
         for one in self.undecided() {
             one.enforcer.read_licences((self.key(), package, checksum), file).await?;
@@ -122,8 +122,9 @@ impl Located {
     pub(super) fn excused(&self, name: &ArtifactName) -> AllowingPolicies {
         let Some(checksum) = self.checksum else { return AllowingPolicies { release: None, policies: Vec::new() } };
         // An exempt release has not been allowed by the rule; neither has one that would be held.
-        let is_allowed =
-            |one: &&Judged| one.unknown.is_none() && one.judgement.evaluation.allows(name.version.as_str());
+        let is_allowed = |one: &&Judged| {
+            one.unknown.is_none() && one.judgement.evaluation.allows_without_exemption(name.version.as_str())
+        };
         let policies = self.judged.iter().filter(is_allowed).map(|one| {
             let licences_known = one.judgement.allows_licences(name.version.as_str(), &checksum);
             (Arc::clone(&one.enforcer), licences_known)
@@ -153,14 +154,14 @@ impl Located {
         &self,
         name: &ArtifactName,
         context: RequestContext,
-    ) -> Result<Option<Served<ProvenArtifact>>, RepoError> {
+    ) -> Result<Option<Served<VerifiedArtifact>>, RepoError> {
         let found = match (&self.home, &self.expected) {
             (ReleaseHome::Remote(remote), expected) => remote.obtain_tarball(name, expected, context).await?,
             (ReleaseHome::Local(local), ExpectedFile::Outer(digest)) => Some(local.obtain_tarball(*digest).await?),
             (ReleaseHome::Local(_), _) => None,
         };
         // A file with another digest than the evaluated one is a different file.
-        let is_same = |file: &Served<ProvenArtifact>| match &self.expected {
+        let is_same = |file: &Served<VerifiedArtifact>| match &self.expected {
             ExpectedFile::Outer(digest) | ExpectedFile::Both { outer: digest, .. } => file.value.digest == *digest,
             _ => true,
         };
@@ -172,7 +173,7 @@ impl Located {
         &self,
         name: &ArtifactName,
         context: RequestContext,
-    ) -> Result<Served<(ProvenArtifact, CacheLifetime)>, RepoError> {
+    ) -> Result<Served<(VerifiedArtifact, CacheLifetime)>, RepoError> {
         match &self.home {
             ReleaseHome::Remote(remote) => remote.obtain_docs(name, context).await,
             ReleaseHome::Local(local) => local.obtain_docs(name).await,

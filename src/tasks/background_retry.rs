@@ -12,7 +12,7 @@ const PAUSES: [Duration; 4] =
 
 /// Repeats `attempt` after temporary failures. `after` returns the minimum time to wait after an error, or `None` if
 /// the error is permanent.
-pub(super) async fn again<T, E, F>(after: impl Fn(&E) -> Option<Duration>, attempt: impl Fn() -> F) -> Result<T, E>
+pub(super) async fn retry<T, E, F>(after: impl Fn(&E) -> Option<Duration>, attempt: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
@@ -85,7 +85,7 @@ mod tests {
     #[tokio::test]
     async fn what_stays_is_not_tried_again() {
         let tries = std::cell::Cell::new(0);
-        let refused: Result<(), u8> = again(
+        let refused: Result<(), u8> = retry(
             |_| None,
             || {
                 tries.set(tries.get() + 1);

@@ -16,9 +16,9 @@ pub enum Confirmation {
     /// The upstream confirmed it within `metadata_ttl`; or the repository is offline, and there will be no newer one.
     Confirmed,
     /// The upstream is unreachable, and the resource is not older than `max_stale`.
-    Silent(CacheError),
+    UpstreamUnreachable(CacheError),
     /// The upstream sent an unsigned answer, and the resource is not older than `max_stale`.
-    Doubtful(CacheError),
+    UnsignedAnswer(CacheError),
 }
 
 impl RegistryCache {
@@ -34,11 +34,11 @@ impl RegistryCache {
         let (served, error) = self.through.get_confirmed(self, resource, deadline).await?;
         let standing = match error {
             None => Confirmation::Confirmed,
-            Some(error) if !served.value.speaks_of_absence(self.shared.clock.now(), self.options.rules.max_stale) => {
+            Some(error) if !served.value.proves_absence(self.shared.clock.now(), self.options.rules.max_stale) => {
                 return Err(error);
             }
-            Some(error) if error.is_silence() => Confirmation::Silent(error),
-            Some(error) => Confirmation::Doubtful(error),
+            Some(error) if error.is_silence() => Confirmation::UpstreamUnreachable(error),
+            Some(error) => Confirmation::UnsignedAnswer(error),
         };
         Ok((served, standing))
     }

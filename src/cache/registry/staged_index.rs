@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::refresh::{self, Taken, UpstreamAnswer};
-use super::{RegistryCache, stored};
+use super::{RegistryCache, stored_resource};
 use crate::cache::error::{CacheError, Internal};
 use crate::cache::freshness::UpstreamMode;
 use crate::cache::ready_resource::ListRegression;
@@ -21,7 +21,7 @@ use crate::hex::resource::RegistryResource;
 use crate::store::StoreError;
 use crate::store::slots::Area;
 use crate::trust::Verified;
-use crate::upstream::Heard;
+use crate::upstream::AnswerBegun;
 
 /// A resource as the upstream has it now, not served yet.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub enum TakenOver {
     /// It is served from now on.
     Done,
     /// Another fetch has stored a different one meanwhile: stage it again.
-    Overtaken,
+    ChangedMeanwhile,
     /// There is no room for it on the disk, or below the cache's limit.
     NotStored,
 }
@@ -81,13 +81,13 @@ impl RegistryCache {
             return Err(CacheError::Offline);
         }
         let (cache, wanted) = (Arc::clone(self), resource.clone());
-        let held = self.shared.blocking(move |store| stored::read(&cache, store, &wanted)).await??;
+        let held = self.shared.blocking(move |store| stored_resource::read(&cache, store, &wanted)).await??;
         let (before, validators) = match held {
             Some((verified, fresh)) => (Some(verified), fresh.validators),
             None => (None, Validators::default()),
         };
         let known = before.is_some();
-        let heard = Heard::default();
+        let heard = AnswerBegun::default();
         let mut answer = refresh::ask(self, resource, validators.clone(), known, false, deadline, &heard).await?;
         let mut loss = lost(before.as_ref(), &answer);
         if loss.is_some() {
@@ -102,7 +102,7 @@ impl RegistryCache {
                 Ok(Some(StagedIndex { resource, verified, newer: None, held, validators }))
             }
             // `ask` accepts "unchanged" only if it sent validators, which come from a stored resource.
-            (UpstreamAnswer::Unchanged, None) => Err(CacheError::internal(Internal::Unasked)),
+            (UpstreamAnswer::Unchanged, None) => Err(CacheError::internal(Internal::UnexpectedNotModified)),
             (UpstreamAnswer::Body { verified, bytes, validators }, before) => {
                 let loss = loss.zip(before.map(Verified::into_index));
                 let same = held == Some(Sha256::of(&bytes));
@@ -123,7 +123,7 @@ impl RegistryCache {
         });
         let now_held = now_held.await?.map_err(CacheError::internal)?;
         if now_held != held {
-            return Ok(TakenOver::Overtaken);
+            return Ok(TakenOver::ChangedMeanwhile);
         }
         let Some(Newer { bytes, loss }) = newer else {
             let record = RegistryRecord {
@@ -135,7 +135,7 @@ impl RegistryCache {
                 removed_at: None,
                 carried: None,
             };
-            self.shared.blocking(move |store| stored::put_record(store, &key, &record)).await?;
+            self.shared.blocking(move |store| stored_resource::put_record(store, &key, &record)).await?;
             return Ok(TakenOver::Done);
         };
         if let Some((loss, before)) = loss {
@@ -147,18 +147,18 @@ impl RegistryCache {
             self.shared.memory.put_resource(self.owner, &resource, &present);
         }
         self.through.forget(&resource);
-        self.gate.replaced(&resource);
+        self.gate.on_replaced(&resource);
         Ok(if bypass.is_some() { TakenOver::NotStored } else { TakenOver::Done })
     }
 
     /// The stored resource, if it is undamaged. Never contacts the upstream. Blocks.
     pub fn stored(&self, resource: &RegistryResource) -> Result<Option<Verified>, CacheError> {
-        stored::on_disk(self, resource)
+        stored_resource::on_disk(self, resource)
     }
 
     /// Every stored resource, damaged or not. Blocks.
     pub fn all_stored(&self) -> Result<Vec<RegistryResource>, CacheError> {
-        stored::all(self)
+        stored_resource::all(self)
     }
 
     /// Whether a resource is stored, damaged or not. Blocks.

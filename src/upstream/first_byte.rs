@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether an answer to any attempt of a request has begun. Clones share the flag.
 #[derive(Clone, Debug, Default)]
-pub struct Heard(Arc<AtomicBool>);
+pub struct AnswerBegun(Arc<AtomicBool>);
 
-impl Heard {
+impl AnswerBegun {
     /// Whether the head of an answer has arrived.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
@@ -19,11 +19,11 @@ impl Heard {
     }
 }
 
-impl PartialEq for Heard {
+impl PartialEq for AnswerBegun {
     /// Whether both belong to the same request.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for Heard {}
+impl Eq for AnswerBegun {}

@@ -196,7 +196,8 @@ impl Enforcer {
                 let make = move || {
                     let name_list = whole.names.bytes()?;
                     let version_list = whole.versions.bytes()?;
-                    let shown = lists::shown(&name_list, &version_list, whole.names_is_older, &rules, &evaluated, now);
+                    let shown =
+                        lists::select_shown(&name_list, &version_list, whole.names_is_older, &rules, &evaluated, now);
                     let shown = shown.map_err(CacheError::untrusted)?;
                     Ok::<_, CacheError>(FilteredLists {
                         made_from,
@@ -205,7 +206,7 @@ impl Enforcer {
                         noted,
                         taken,
                         until: end(&evaluated, now),
-                        whole: shown.whole().map(Into::into).collect(),
+                        whole: shown.shown_completely().map(Into::into).collect(),
                         names: whole.names.edited(shown.names(&name_list).map_err(CacheError::untrusted)?),
                         versions: whole.versions.edited(shown.versions(&version_list).map_err(CacheError::untrusted)?),
                     })
@@ -227,7 +228,7 @@ impl Enforcer {
     }
 
     /// The same as [`Enforcer::lists`], as input for the next filter.
-    pub async fn left(
+    pub async fn filter_lists(
         &self,
         source: &RepoName,
         whole: UnfilteredLists,

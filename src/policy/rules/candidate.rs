@@ -48,19 +48,19 @@ impl<'a> ReleaseCase<'a> {
             known,
             now,
             exemption: known.exemption(release),
-            overrides: rules.overrides.iter().filter(|found| found.is_about(&package.name, version)).collect(),
-            waivers: known.waivers().iter().filter(|found| found.is_about(&package.name, version)).collect(),
+            overrides: rules.overrides.iter().filter(|found| found.applies_to(&package.name, version)).collect(),
+            waivers: known.waivers().iter().filter(|found| found.applies_to(&package.name, version)).collect(),
         }
     }
 
     /// The overrides that have not expired at `moment`.
-    pub fn lasting(&self, moment: Timestamp) -> impl Iterator<Item = &'a Override> {
-        self.overrides.iter().copied().filter(move |found| found.lasts(moment))
+    pub fn active_overrides(&self, moment: Timestamp) -> impl Iterator<Item = &'a Override> {
+        self.overrides.iter().copied().filter(move |found| found.is_active(moment))
     }
 
     /// Whether an active override with an effect that `what` accepts makes this rule ignore the release.
     pub fn ignores(&self, question: RuleQuery, what: impl Fn(&Effect) -> bool) -> bool {
-        question.heeds_overrides && self.lasting(question.moment).any(|found| what(&found.effect))
+        question.heeds_overrides && self.active_overrides(question.moment).any(|found| what(&found.effect))
     }
 }
 

@@ -37,7 +37,7 @@ use crate::hex::name::{PolicyName, RepoName};
 pub const RULES: &[&dyn Rule] =
     &[&advisory::Advisories, &retirement::Retirements, &licence::Licensing, &freeze::Freeze, &cooldown::MinimumAge];
 
-/// The configuration keys of the rules, in the order in which they are documented and printed.
+/// The configuration keys of the rules, in the order in which they are listed and printed.
 pub const KEYS: &[RuleKey] = &[
     cooldown::KEY,
     advisory::KEY,

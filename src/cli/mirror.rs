@@ -41,7 +41,7 @@ pub(super) struct Args {
     /// Download files that --verify finds missing or damaged
     #[arg(long, requires = "verify")]
     repair: bool,
-    /// After that, write the mirrored files to this folder, from which any web server can serve them
+    /// Also write the mirrored files to this folder, from which any web server can serve them
     #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
     to: Option<PathBuf>,
 }

@@ -175,7 +175,7 @@ impl Operator {
         .await?;
         let owed = self.import_exemptions(&proof).await?;
         let Opened { manifest, signer, digest, .. } = &proof.opened;
-        let detail = format!("{} of bundle {digest}, signed with the key {signer}", contents(manifest));
+        let detail = format!("{} of bundle {digest} (signed with the key {signer})", contents(manifest));
         for part in &manifest.repositories {
             let (at, subject) = (self.shared.clock.now(), (part.key.as_str(), None, None));
             self.state.audit_by(at, Action::BundleImport, subject, &detail, &Actor::console()).await?;

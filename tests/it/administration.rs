@@ -90,7 +90,7 @@ async fn administrators_order_over_http() {
         ("audit", json!({"pages": 2}), "unknown field `pages`"),
         ("purge", json!({"repo": "acme"}), "unknown field `repo`"),
         ("purge", json!({"repository": "nowhere"}), "there is no repository `nowhere`"),
-        ("user-add", json!({"name": "alice"}), "`alice` is taken"),
+        ("user-add", json!({"name": "alice"}), "the name `alice` is already in use"),
         ("import", json!({"repository": "acme", "folder": "/"}), "unknown variant `import`"),
     ] {
         let (status, refused) = order(&hub, &root, name, fields).await;
@@ -114,7 +114,7 @@ async fn one_administrator_stays() {
     let rank = |name: &str, admin: bool| UserCommand::Admin { name: name.to_owned(), admin };
     for command in [shut_out("root"), rank("root", false)] {
         let refused = give(command.clone()).await.unwrap_err();
-        assert!(refused.sentence().contains("root is the last active administrator"), "{command:?}: {refused}");
+        assert!(refused.sentence().contains("`root` is the last active administrator"), "{command:?}: {refused}");
     }
     give(shut_out("sam")).await.unwrap();
     give(rank("sam", true)).await.unwrap();
@@ -168,7 +168,7 @@ fn ranks_change_from_the_terminal() {
         assert_eq!(home.run(&["user", "add", "root", "--admin", "--no-password"]).code, 0);
         assert_eq!(home.run(&["user", "add", "sam", "--no-password"]).code, 0);
         let refused = home.run(&["user", "demote", "root"]);
-        let sentence = "hexkeep: root is the last active administrator: make another user an administrator first\n";
+        let sentence = "hexkeep: `root` is the last active administrator; promote another user first\n";
         assert_eq!((refused.code, refused.stderr.as_str()), (1, sentence), "running: {running}");
         assert_eq!(home.run(&["user", "deactivate", "root"]).code, 1);
         assert_eq!(home.run(&["user", "promote", "sam"]).code, 0);

@@ -132,7 +132,7 @@ fn a_rebuild_names_what_is_no_file_of_a_release() {
     fs::write(folder.join("core-1.0.0.json copy"), "{}").unwrap();
     fs::write(folder.join("notes"), "{}").unwrap();
     let said = home.run(&["reindex", "acme"]);
-    assert_eq!((said.code, said.stdout.starts_with("1 ")), (1, true), "{said:?}");
+    assert_eq!((said.code, said.stdout.starts_with("restored 1 ")), (1, true), "{said:?}");
     for line in ["acme/core-1.0.0.json copy: no file of a release has such a name", "notes: missing field"] {
         assert!(said.stderr.contains(line), "{line}: {said:?}");
     }

@@ -269,7 +269,7 @@ async fn a_part_of_a_registry() {
         "{more:?}"
     );
     for (args, sentence) in [
-        (&["--packages", "p["][..], "`p[` is no pattern"),
+        (&["--packages", "p["][..], "`p[` is not a valid pattern"),
         (&["--since", "yesterday"], "write a date such as 2026-01-31"),
         (&["--latest", "0"], "--latest"),
         (&["--repair"], "--verify"),

@@ -53,13 +53,13 @@ async fn what_no_rule_keeps_goes() {
         let rules = ["--keep-latest", "1", "--lock", "kept.lock"];
         let dry = gc(&site, &[&rules[..], &["--dry-run"]].concat());
         assert_eq!(dry.code, 0, "{story}: {dry:?}");
-        assert!(dry.stdout.starts_with("2 files of "), "{story}: the tarball and its docs: {dry:?}");
-        for name in ["would be removed: tarballs/plug-1.16.1.tar\n", "would be removed:  docs/plug-1.16.1.tar.gz\n"] {
+        assert!(dry.stdout.starts_with("2 files ("), "{story}: the tarball and its docs: {dry:?}");
+        for name in ["would be removed: tarballs/plug-1.16.1.tar\n", "would be removed: docs/plug-1.16.1.tar.gz\n"] {
             assert!(dry.stderr.contains(name), "{story}: {dry:?}");
         }
         assert_eq!(here(&site).len(), 4, "{story}: nothing has gone");
         let said = gc(&site, &rules);
-        assert!(said.code == 0 && said.stdout.contains(" bytes) were removed; 3 of "), "{story}: {said:?}");
+        assert!(said.code == 0 && said.stdout.contains(" bytes) were removed; 3 ("), "{story}: {said:?}");
         assert_eq!(here(&site), ["jason-1.0.0", "jason-1.4.4", "plug-1.17.0"], "{story}");
         assert_eq!(site.home.run(&["verify-store"]).code, 0, "{story}");
         // It comes back when somebody wants it.
@@ -79,10 +79,10 @@ async fn what_was_used_lately_stays() {
         file.set_modified(SystemTime::now() - 3 * day).unwrap();
     }
     let none = gc(&site, &["--unused-for", "4d"]);
-    assert!(none.stdout.starts_with("0 files (0 bytes) were removed; 5 of "), "{none:?}");
+    assert!(none.stdout.starts_with("0 files (0 bytes) were removed; 5 ("), "{none:?}");
     let newest = gc(&site, &["--unused-for", "2d", "--keep-latest", "1", "--dry-run"]);
     assert!(newest.stderr.contains("would be removed: tarballs/plug-1.16.1.tar\n"), "{newest:?}");
-    assert!(newest.stdout.starts_with("1 file of "), "the newest of jason stays: {newest:?}");
+    assert!(newest.stdout.starts_with("1 file ("), "the newest of jason stays: {newest:?}");
     let said = gc(&site, &["--unused-for", "2d"]);
     assert!(said.stdout.starts_with("2 files of "), "{said:?}");
     assert_eq!(here(&site), ["jason-1.0.0", "plug-1.17.0"]);
@@ -207,7 +207,7 @@ async fn a_collection_that_was_killed_goes_on() {
     eventually("something has gone", async || count() < before).await;
     collecting.kill();
     let said = gc(&site, &["--unused-for", "2h"]);
-    assert!(said.code == 0 && said.stdout.contains(" bytes) were removed; 5 of "), "{said:?}");
+    assert!(said.code == 0 && said.stdout.contains(" bytes) were removed; 5 ("), "{said:?}");
     assert_eq!((count(), here(&site).len()), (5, 4));
     assert_eq!(site.home.run(&["verify-store"]).code, 0);
 }

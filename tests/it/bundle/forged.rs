@@ -224,7 +224,7 @@ async fn a_later_format_and_an_unknown_one_are_named() {
     let mut forgery = Forgery::of(&site);
     forgery.manifest["format"] = json!(2);
     forgery.write(&site.home);
-    assert!(refused(&site, &trust).contains("the bundle has the format 2, which this version does not know"));
+    assert!(refused(&site, &trust).contains("the bundle has the format 2, which this version does not support"));
     let mut forgery = Forgery::of_sound(&site);
     forgery.manifest["repositories"][0]["resources"][0]["name"] = json!("../../../x");
     forgery.write(&site.home);
@@ -260,7 +260,7 @@ async fn a_full_disk_takes_nothing_by_halves() {
     let create = ["bundle", "create", "--lock", lock.to_str().unwrap(), "-o", to.to_str().unwrap()];
     hub.disk.fill_up_after(120 * 1024);
     let (code, _, stderr) = hub.command(&create).await;
-    assert!(code == 1 && stderr.contains("cannot be read or written"), "{stderr}");
+    assert!(code == 1 && stderr.contains("cannot read or write the bundle"), "{stderr}");
     assert!(!to.exists());
     hub.disk.heal();
     let (code, _, stderr) = hub.command(&create).await;

@@ -277,7 +277,7 @@ async fn a_key_of_an_organization_is_no_more_than_a_member_who_writes_and_outlas
     // It is the organization's: CI goes on when people go, and who shows them out is told.
     let (organization, user) = ("acme".to_owned(), "wilma".to_owned());
     let said = hub.order(OrganizationCommand::RemoveMember { organization, user }).await.remarks;
-    assert!(said[1].contains("stay good") && said[1].contains("ci, ci-of-ci"), "{said:?}");
+    assert!(said[1].contains("are still valid") && said[1].contains("ci, ci-of-ci"), "{said:?}");
     assert_eq!(status(&hub, &key, "/repos/acme/packages/core").await, 200);
     let fields = json!({"name": "no", "permissions": [{"domain": "api"}]});
     assert_eq!(hub.api(Method::POST, ORGANIZATION, &basic("wilma"), Some(fields)).await.status, 404);

@@ -127,9 +127,17 @@ async fn a_permission_that_opens_nothing_is_remarked() {
         ("alice", "repository:acme", None),
         ("alice", "package:acme/core", None),
         ("alice", "repositories", None),
-        ("alice", "repository:nope", Some("no repository `nope` is configured")),
-        ("alice", "docs:nope", Some("no repository `nope` is configured")),
-        ("bob", "repository:acme/core_*", Some("user:bob may not read `acme`")),
+        (
+            "alice",
+            "repository:nope",
+            Some("neither a repository `nope` nor a repository of an organization `nope` is configured"),
+        ),
+        (
+            "alice",
+            "docs:nope",
+            Some("neither a repository `nope` nor a repository of an organization `nope` is configured"),
+        ),
+        ("bob", "repository:acme/core_*", Some("user:bob has no read access to `acme`")),
         ("bob", "repository:hexpm", None),
     ] {
         let said = make(name, permission).await;

@@ -23,6 +23,7 @@
 //!   SQL), [`upstream`] (one registry over HTTP, with retries and a breaker).
 //! - Joining: [`cache`] reads through memory, disk and upstream, and lets nothing unverified out; [`auth`] makes
 //!   grants; [`repository`] answers by the rules of one repository, and asks the ledger about every index that arrives.
+//! - [`client_setup`] makes the lines that users copy to point a client here. Pure.
 //! - What administrators have done: [`operations`] carries orders out, [`tasks`] is work on the whole store.
 //! - The edges: [`http`] for clients, [`admin`] for administrators and monitoring, [`config`] for what may be written
 //!   down, [`cli`] for the terminal.
@@ -49,6 +50,7 @@ pub mod auth;
 pub mod cache;
 pub mod choice;
 pub mod cli;
+pub mod client_setup;
 pub mod clock;
 pub mod config;
 pub mod display_text;

@@ -4,6 +4,7 @@ mod account;
 mod backup;
 mod bundle;
 mod check_config;
+mod client_setup;
 mod error;
 mod explain;
 mod job;
@@ -62,6 +63,8 @@ enum Command {
     Keygen(keygen::Args),
     /// Print the public key that clients of a repository verify with
     PublicKey(public_key::Args),
+    /// Print the lines that make a client work with a repository
+    ClientSetup(client_setup::Args),
     /// Forget cached packages, so that they are fetched again
     Purge(purge::Args),
     /// Make the running daemon read its configuration again
@@ -127,6 +130,7 @@ impl Cli {
             Command::ShowConfig => show_config::run(source),
             Command::Keygen(args) => keygen::run(&args),
             Command::PublicKey(args) => public_key::run(args, source),
+            Command::ClientSetup(args) => client_setup::run(args, source),
             Command::Purge(args) => purge::run(args, source),
             Command::Reload => reload::run(source),
             Command::User(order) => account::user(order, source),

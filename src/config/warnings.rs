@@ -212,7 +212,7 @@ fn organizations(base: &RepositorySettings, is_default: bool, settings: &Setting
             "repositories.{key}: its packages say they come from `{name}`, so it cannot be an organization of {address} under the name `{key}`; add it as a repository of its own: mix hex.repo add {name} {url}/repos/{key} --public-key FILE, with the output of: hexkeep public-key {key}"
         ));
     }
-    for other in others().filter(|other| other.common().name == *other.key() && !verifies(base, other)) {
+    for other in others().filter(|other| other.common().name == *other.key() && !other.verifies_like(base)) {
         let key = other.key();
         found.push(format!(
             "repositories.{key}: it is not signed by the key that clients hold for {address}, so it cannot be an organization of it; add it as a repository of its own: mix hex.repo add {key} {url}/repos/{key} --public-key FILE, or set its key: mix hex.repo set hexpm:{key} --public-key FILE, with the output of: hexkeep public-key {key}"
@@ -226,18 +226,6 @@ fn has(base: &VirtualSettings, other: &RepositorySettings, settings: &Settings) 
         let below = settings.repositories.get(&member.repository).and_then(RepositorySettings::as_virtual);
         member.repository == *other.key() || below.is_some_and(|below| has(below, other, settings))
     })
-}
-
-/// Whether what `other` hands out verifies with the key that clients hold for `base`.
-fn verifies(base: &RepositorySettings, other: &RepositorySettings) -> bool {
-    match (base, other) {
-        // Under a base that is signed here, everything is: signing keys belong to the server.
-        _ if base.is_signed_here() => true,
-        (RepositorySettings::Remote(base), RepositorySettings::Remote(remote)) if !other.is_signed_here() => {
-            remote.public_keys.iter().any(|key| base.public_keys.contains(key))
-        }
-        _ => false,
-    }
 }
 
 fn listens_on_loopback(settings: &Settings) -> bool {

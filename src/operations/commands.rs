@@ -207,6 +207,17 @@ pub enum InspectCommand {
         #[serde(default)]
         json: bool,
     },
+    /// The lines that make a client work with a repository; `client`, `role` and `client_version` as the command line takes them.
+    #[serde(rename = "client-setup")]
+    ClientSetup {
+        client: String,
+        repository: String,
+        user: Option<String>,
+        role: Option<String>,
+        client_version: Option<String>,
+        #[serde(default)]
+        json: bool,
+    },
     /// How much room a repository takes, or all of them, and how often it was of use.
     #[serde(rename = "stats")]
     Stats { repository: Option<String> },

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use super::job_exclusion::JobConflict;
 use super::signing_keys::SigningKeyError;
+use crate::choice::Choice as _;
+use crate::client_setup::{Client, Role};
 use crate::auth::{AuthError, ManageError};
 use crate::cache::CacheError;
 use crate::hex::checksum::ChecksumError;
@@ -156,6 +158,21 @@ pub enum Refusal {
     /// A virtual repository has no cache.
     #[error("`{repository}` is a virtual repository and caches nothing of its own; purge its members: {}", .members.join(", "))]
     PurgeOfVirtual { repository: String, members: Vec<String> },
+    /// It is none of the clients that have a recipe.
+    #[error("there are no lines for the client \"{0}\": use one of {words}", words = Client::words().join(", "))]
+    UnknownClient(String),
+    /// It is none of the roles.
+    #[error("there is no role \"{0}\": use one of {words}", words = Role::words().join(", "))]
+    UnknownRole(String),
+    /// It is no version of a client.
+    #[error("\"{0}\" is not a version of a client: write its first two numbers, such as 2.4")]
+    ClientVersion(String),
+    /// Clients cannot reach it.
+    #[error("\"{0}\" does not answer at an address of its own: give a virtual repository that it is a member of")]
+    NoAddress(String),
+    /// No resource of it is signed with a key that clients could be given.
+    #[error("\"{0}\" has no public key")]
+    NotSigned(String),
     /// A version of what?
     #[error("a version needs a package")]
     VersionWithoutPackage,

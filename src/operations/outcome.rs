@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::audit::AuditLines;
 use super::backup::{BackedUp, Restored};
 use super::bundle::BundleOutcome;
+use super::client_setup::ClientLines;
 use super::explain::Explained;
 use super::fetches::{FetchReport, HeldReport};
 use super::grants::GrantOutcome;
@@ -107,6 +108,8 @@ outcomes! {
     Audit(AuditLines);
     /// Why a repository answers as it does.
     Explained(Explained);
+    /// The lines for a client.
+    ClientSetup(ClientLines);
     /// What takes room.
     Stats(Stats);
     /// Of a collection.

@@ -9,6 +9,7 @@ use globset::GlobSet;
 use super::Refusal;
 use super::signing_keys::SigningKeys;
 use crate::auth::Accounts;
+use crate::client_setup::Endpoint;
 use crate::hex::name::RepoName;
 use crate::repository::{Installs, Repository};
 use crate::size::ByteSize;
@@ -50,6 +51,8 @@ pub struct Managed {
     pub can_be_signed: bool,
     /// By what it is mirrored.
     pub mirror: Option<MirrorSchedule>,
+    /// What clients have to know of it.
+    pub endpoint: Endpoint,
 }
 
 /// How a repository is mirrored without an order.

@@ -27,6 +27,7 @@
 //!   [`upstream`] (one registry over HTTP, with retries and a circuit breaker).
 //! - Combination: [`cache`] reads through memory, disk and upstream, and returns only verified data; [`auth`] creates
 //!   grants; [`repository`] answers by the rules of one repository, and checks every new index with the ledger.
+//! - [`client_setup`] writes the lines that users copy to point a client at this server. Pure.
 //! - Administration: [`operations`] executes commands, [`tasks`] runs long jobs on the whole store.
 //! - Interfaces: [`http`] for clients, [`admin`] for administrators and monitoring, [`config`] for the configuration,
 //!   [`cli`] for the terminal.
@@ -55,6 +56,7 @@ pub mod auth;
 pub mod cache;
 pub mod choice;
 pub mod cli;
+pub mod client_setup;
 pub mod clock;
 pub mod config;
 pub mod display_text;

@@ -9,7 +9,8 @@ use super::error::StartError;
 use super::installs::{BuiltInstalls, installs};
 use crate::auth::{Accounts, RateLimiter, ServerSecret};
 use crate::cache::SharedCaches;
-use crate::config::settings::{AddressDetail, FetchLogSettings, Settings, SigningSettings};
+use crate::client_setup::Endpoint;
+use crate::config::settings::{AddressDetail, FetchLogSettings, RepositorySettings, Settings, SigningSettings};
 use crate::http::dispatch::LiveState;
 use crate::operations::Operations;
 use crate::operations::setup::{Managed, MirrorSchedule, Setup};
@@ -67,7 +68,7 @@ impl Configured {
     pub(super) fn setup(&self, public_url: String) -> Setup {
         let settings = &self.settings;
         Setup {
-            repositories: self.built.iter().map(managed).collect(),
+            repositories: self.built.iter().map(|built| managed(built, settings, &public_url)).collect(),
             default_repository: settings.default_repository.clone(),
             accounts: Arc::clone(&self.accounts),
             installs: Arc::clone(&self.installs.installs),
@@ -80,7 +81,7 @@ impl Configured {
     }
 }
 
-fn managed(built: &BuiltRepository) -> Managed {
+fn managed(built: &BuiltRepository, settings: &Settings, public_url: &str) -> Managed {
     let remote = built.settings.as_remote();
     let mirror = remote.and_then(|remote| remote.mirror.as_ref()).map(|mirror| MirrorSchedule {
         every: mirror.schedule,
@@ -96,6 +97,34 @@ fn managed(built: &BuiltRepository) -> Managed {
         is_signed_here: built.settings.is_signed_here(),
         can_be_signed: built.signer.is_some(),
         mirror,
+        endpoint: endpoint(&built.settings, settings, public_url),
+    }
+}
+
+/// Whether mix can know it as an organization of the default repository, by the name and the key that it expects of one.
+fn is_organization(repository: &RepositorySettings, settings: &Settings) -> bool {
+    let common = repository.common();
+    let default = settings.repositories.get(&settings.default_repository);
+    common.direct
+        && common.name == common.key
+        && default.is_some_and(|default| {
+            default.key() != repository.key() && default.common().name.as_str() == "hexpm" && repository.verifies_like(default)
+        })
+}
+
+/// What clients have to know of a repository.
+fn endpoint(repository: &RepositorySettings, settings: &Settings, public_url: &str) -> Endpoint {
+    let common = repository.common();
+    let deploys = repository.as_virtual().is_some_and(|view| view.deploy_to.is_some());
+    Endpoint {
+        key: common.key.to_string(),
+        name: common.name.to_string(),
+        server: public_url.trim_end_matches('/').to_owned(),
+        host: common.hosts.first().cloned(),
+        is_default: common.key == settings.default_repository,
+        is_organization: is_organization(repository, settings),
+        is_open: common.anonymous_read,
+        is_published_to: deploys || matches!(repository, RepositorySettings::Local(_)),
     }
 }
 

@@ -4,6 +4,7 @@ mod account;
 mod backup;
 mod bundle;
 mod check_config;
+mod client_setup;
 mod error;
 mod explain;
 mod job;
@@ -63,6 +64,8 @@ enum Command {
     Keygen(keygen::Args),
     /// Print the public key with which clients verify a repository
     PublicKey(public_key::Args),
+    /// Print the lines that make a client work with a repository
+    ClientSetup(client_setup::Args),
     /// Remove packages from the cache, so that they are downloaded again
     Purge(purge::Args),
     /// Reload the configuration of the running server
@@ -128,6 +131,7 @@ impl Cli {
             Command::ShowConfig => show_config::run(source),
             Command::Keygen(args) => keygen::run(&args),
             Command::PublicKey(args) => public_key::run(args, source),
+            Command::ClientSetup(args) => client_setup::run(args, source),
             Command::Purge(args) => purge::run(args, source),
             Command::Reload => reload::run(source),
             Command::User(order) => account::user(order, source),

@@ -254,6 +254,18 @@ impl RepositorySettings {
     pub fn is_signed_here(&self) -> bool {
         self.as_remote().is_none_or(|remote| remote.signature == SignatureMode::Own)
     }
+
+    /// Whether its resources verify with the key that clients hold for `base`, at the address of an organization of `base`.
+    pub fn verifies_like(&self, base: &Self) -> bool {
+        match (base, self) {
+            // Under a base that is signed here, everything is: signing keys belong to the server.
+            _ if base.is_signed_here() => true,
+            (Self::Remote(base), Self::Remote(remote)) if !self.is_signed_here() => {
+                remote.public_keys.iter().any(|key| base.public_keys.contains(key))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Settings of repositories of all types.

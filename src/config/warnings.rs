@@ -213,7 +213,7 @@ fn organizations(base: &RepositorySettings, is_default: bool, settings: &Setting
             "repositories.{key}: its packages belong to a repository with the name `{name}`, so clients cannot use it as the organization `{key}` of {address}; add it to clients as a separate repository: mix hex.repo add {name} {url}/repos/{key} --public-key FILE, with the output of: hexkeep public-key {key}"
         ));
     }
-    for other in others().filter(|other| other.common().name == *other.key() && !verifies(base, other)) {
+    for other in others().filter(|other| other.common().name == *other.key() && !other.verifies_like(base)) {
         let key = other.key();
         found.push(format!(
             "repositories.{key}: it is not signed with the key that clients use for {address}, so clients cannot use it as an organization; add it to clients as a separate repository: mix hex.repo add {key} {url}/repos/{key} --public-key FILE, or set its key: mix hex.repo set hexpm:{key} --public-key FILE, with the output of: hexkeep public-key {key}"
@@ -227,18 +227,6 @@ fn has(base: &VirtualSettings, other: &RepositorySettings, settings: &Settings) 
         let below = settings.repositories.get(&member.repository).and_then(RepositorySettings::as_virtual);
         member.repository == *other.key() || below.is_some_and(|below| has(below, other, settings))
     })
-}
-
-/// Whether clients can verify `other` with their key for `base`.
-fn verifies(base: &RepositorySettings, other: &RepositorySettings) -> bool {
-    match (base, other) {
-        // If this server signs `base`, it also signs its organizations, because signing keys belong to the server.
-        _ if base.is_signed_here() => true,
-        (RepositorySettings::Remote(base), RepositorySettings::Remote(remote)) if !other.is_signed_here() => {
-            remote.public_keys.iter().any(|key| base.public_keys.contains(key))
-        }
-        _ => false,
-    }
 }
 
 fn listens_on_loopback(settings: &Settings) -> bool {

@@ -208,6 +208,18 @@ pub enum InspectCommand {
         #[serde(default)]
         json: bool,
     },
+    /// Print the lines that make a client work with a repository. `client`, `role` and `client_version` have the values of
+    /// the command line.
+    #[serde(rename = "client-setup")]
+    ClientSetup {
+        client: String,
+        repository: String,
+        user: Option<String>,
+        role: Option<String>,
+        client_version: Option<String>,
+        #[serde(default)]
+        json: bool,
+    },
     /// Show disk usage and cache hit rates of one repository or all.
     #[serde(rename = "stats")]
     Stats { repository: Option<String> },

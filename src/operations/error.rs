@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use super::job_exclusion::JobConflict;
 use super::signing_keys::SigningKeyError;
+use crate::choice::Choice as _;
+use crate::client_setup::{Client, Role};
 use crate::auth::{AuthError, ManageError};
 use crate::cache::CacheError;
 use crate::hex::checksum::ChecksumError;
@@ -158,6 +160,21 @@ pub enum Refusal {
     /// A purge of a virtual repository, which has no cache.
     #[error("`{repository}` is a virtual repository and has no cache; purge its members instead: {}", .members.join(", "))]
     PurgeOfVirtual { repository: String, members: Vec<String> },
+    /// A client without a recipe.
+    #[error("there are no lines for the client \"{0}\": use one of {words}", words = Client::words().join(", "))]
+    UnknownClient(String),
+    /// Not a role.
+    #[error("there is no role \"{0}\": use one of {words}", words = Role::words().join(", "))]
+    UnknownRole(String),
+    /// Not a version of a client.
+    #[error("\"{0}\" is not a version of a client: write its first two numbers, such as 2.4")]
+    ClientVersion(String),
+    /// Clients cannot reach the repository.
+    #[error("\"{0}\" does not answer at an address of its own: give a virtual repository that it is a member of")]
+    NoAddress(String),
+    /// The repository has no public key that clients could be given.
+    #[error("\"{0}\" has no public key")]
+    NotSigned(String),
     /// A version without a package.
     #[error("a version requires a package: add the name of the package")]
     VersionWithoutPackage,

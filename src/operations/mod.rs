@@ -7,6 +7,7 @@ mod account_refusals;
 mod audit;
 mod backup;
 mod bundle;
+mod client_setup;
 pub mod commands;
 mod error;
 mod explain;

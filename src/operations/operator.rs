@@ -114,6 +114,10 @@ impl Operator {
             InspectCommand::Explain { repository, package, version, json } => {
                 self.explain(&repository, &package, version.as_deref(), json).await?.into()
             }
+            InspectCommand::ClientSetup { client, repository, user, role, client_version, json } => {
+                let reader = super::client_setup::reader(user, role.as_deref(), client_version.as_deref())?;
+                self.client_setup(&client, &repository, reader, json).await?.into()
+            }
             InspectCommand::Stats { repository } => self.stats(repository.as_deref()).await?.into(),
             InspectCommand::WhoHas { package, version, repository } => {
                 self.who_has(repository.as_deref(), package, version.as_deref()).await?.into()

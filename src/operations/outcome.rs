@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::audit::AuditLines;
 use super::backup::{BackedUp, Restored};
 use super::bundle::BundleOutcome;
+use super::client_setup::ClientLines;
 use super::explain::Explained;
 use super::fetches::{FetchReport, HeldReport};
 use super::grants::GrantOutcome;
@@ -107,6 +108,8 @@ outcomes! {
     Audit(AuditLines);
     /// Explanation of the repository that serves a package.
     Explained(Explained);
+    /// The lines for a client.
+    ClientSetup(ClientLines);
     /// Disk usage and hit rates.
     Stats(Stats);
     /// Result of a garbage collection.

@@ -8,6 +8,7 @@ use globset::GlobSet;
 use super::Refusal;
 use super::signing_keys::SigningKeys;
 use crate::auth::Accounts;
+use crate::client_setup::Endpoint;
 use crate::hex::name::RepoName;
 use crate::repository::{Installs, Repository};
 use crate::size::ByteSize;
@@ -49,6 +50,8 @@ pub struct Managed {
     pub can_be_signed: bool,
     /// Schedule of its mirror.
     pub mirror: Option<MirrorSchedule>,
+    /// What clients have to know of it.
+    pub endpoint: Endpoint,
 }
 
 /// Schedule and options of a mirror in the configuration.

@@ -26,6 +26,7 @@ mod needs;
 mod policy;
 mod publish;
 mod rebar3;
+mod recipes;
 mod support;
 #[path = "../it/support/tarballs.rs"]
 mod tarballs;
@@ -35,7 +36,7 @@ mod virtuals;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, FormatSetting, Trial};
-use needs::Need::{Elixir, Hex, HexPolicies, Mix, Originals, Rebar3};
+use needs::Need::{Elixir, Hex, HexPolicies, Mix, Originals, Rebar3, Tools};
 
 /// Each line is a test and what it needs.
 macro_rules! trials {
@@ -75,6 +76,11 @@ fn trials() -> Vec<Trial> {
         policy::mix_shows_and_applies_the_policy_that_is_published: Rebar3 HexPolicies;
         policy::mix_says_why_a_download_is_refused: Rebar3 HexPolicies;
         publish::the_reference_library_publishes_and_rebar3_builds_with_it: Rebar3;
+        recipes::rebar3_follows_the_recipe_of_a_mirror: Rebar3;
+        recipes::rebar3_follows_the_recipe_of_a_private_repository: Rebar3;
+        recipes::mix_follows_the_recipe_of_a_mirror: Rebar3 Hex Tools;
+        recipes::mix_follows_the_recipe_of_an_organization: Hex Tools;
+        recipes::mix_follows_the_recipe_of_a_repository_of_its_own: Hex Tools;
         rebar3::rebar3_builds_with_the_upstreams_signatures: Rebar3;
         rebar3::rebar3_builds_with_our_signatures: Rebar3;
         rebar3::rebar3_builds_from_a_lock_file_after_a_prefetch: Rebar3;

@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Hex,
     /// mix with a Hex that knows policies: 2.5 or newer.
     HexPolicies,
+    /// The programs that recipes use beside the client: curl and ssh-keygen.
+    Tools,
     /// The original tarballs of the test data.
     Originals,
 }
@@ -32,6 +34,7 @@ impl Need {
             Self::Rebar3 => "rebar3",
             Self::Elixir => "elixir",
             Self::Mix | Self::Hex | Self::HexPolicies => "mix",
+            Self::Tools => "tools",
             Self::Originals => "testdata",
         }
     }
@@ -49,6 +52,7 @@ impl Need {
                 Ok(mix) if mix.hex().is_some_and(|ebin| knows_policies(&ebin)) => None,
                 Ok(_) => Some("the Hex of mix is older than 2.5"),
             },
+            Self::Tools => missing(&["curl", "ssh-keygen"]).then_some("curl or ssh-keygen is not on PATH"),
             Self::Originals => originals().is_none().then_some("the original tarballs of the test data are not here"),
         }
     }

@@ -60,7 +60,7 @@ families! {
     Policy(PolicyCommand) is
         "pin" | "unpin" | "policy-waive" | "policy-waivers" | "policy-withdraw" | "policy-why" | "policy-test"
         | "policy-report";
-    Inspect(InspectCommand) is "explain" | "stats" | "who-has" | "audit";
+    Inspect(InspectCommand) is "explain" | "client-setup" | "stats" | "who-has" | "audit";
 }
 
 struct Flat;

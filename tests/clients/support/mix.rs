@@ -53,7 +53,16 @@ impl Mix {
 
     /// mix in the folder `dir`, with `home` as its whole memory.
     pub(crate) fn client(&self, home: &Path, dir: &Path) -> Client {
-        Client::new(&self.program, home)
+        self.run(&self.program, home, dir)
+    }
+
+    /// A shell that finds mix as [`Self::client`] does.
+    pub(crate) fn shell(&self, home: &Path, dir: &Path) -> Client {
+        self.run(Path::new("/bin/sh"), home, dir)
+    }
+
+    fn run(&self, program: &Path, home: &Path, dir: &Path) -> Client {
+        Client::new(program, home)
             .env("MIX_HOME", home.join("mix"))
             .env("MIX_ARCHIVES", &self.archives)
             .env("MIX_REBAR3", on_path("rebar3").unwrap_or_default())

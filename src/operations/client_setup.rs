@@ -1,0 +1,69 @@
+//! The lines that make a client work with a repository, as it is configured.
+
+use serde::{Deserialize, Serialize};
+
+use super::operator::Operator;
+use super::outcome::Text;
+use super::{OperationError, Refusal};
+use crate::choice::Choice as _;
+use crate::client_setup::{Client, Reader, Recipe, Role, VerifyingKey, recipe};
+use crate::trust::PublicKey;
+
+/// The lines for a client: for people, or as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientLines {
+    recipe: Recipe,
+    json: bool,
+}
+
+impl ClientLines {
+    pub(super) fn text(&self) -> Text {
+        // The text alone cannot fail: it has strings as keys.
+        let json = self.json.then(|| serde_json::to_string_pretty(&self.recipe).ok()).flatten();
+        Text::lines(json.unwrap_or_else(|| self.recipe.to_string()).lines().map(str::to_owned))
+    }
+}
+
+/// For whom the lines are, from what was given for it.
+pub(super) fn reader(user: Option<String>, role: Option<&str>, version: Option<&str>) -> Result<Reader, Refusal> {
+    let role = match role {
+        None => Role::Developer,
+        Some(word) => Role::from_word(word).ok_or_else(|| Refusal::UnknownRole(word.to_owned()))?,
+    };
+    let version = match version {
+        None => None,
+        Some(text) => Some(major_and_minor(text).ok_or_else(|| Refusal::ClientVersion(text.to_owned()))?),
+    };
+    Ok(Reader { role, user, version })
+}
+
+fn major_and_minor(text: &str) -> Option<(u64, u64)> {
+    let mut numbers = text.split('.');
+    let major = numbers.next()?.parse().ok()?;
+    Some((major, numbers.next()?.parse().ok()?))
+}
+
+impl Operator {
+    pub(super) async fn client_setup(
+        &self,
+        client: &str,
+        repository: &str,
+        reader: Reader,
+        json: bool,
+    ) -> Result<ClientLines, OperationError> {
+        let client = Client::from_word(client).ok_or_else(|| Refusal::UnknownClient(client.to_owned()))?;
+        let setup = self.setup();
+        let managed = setup.managed(repository)?;
+        if !managed.repository.identity().direct {
+            return Err(Refusal::NoAddress(repository.to_owned()).into());
+        }
+        let key = self.public_keys(repository).await?.into_iter().next();
+        let key = key.ok_or_else(|| Refusal::NotSigned(repository.to_owned()))?;
+        let key = VerifyingKey {
+            is_hexpms: key.fingerprint == PublicKey::hexpm().fingerprint().to_string(),
+            pem: key.pem,
+            fingerprint: key.fingerprint,
+        };
+        Ok(ClientLines { recipe: recipe(client, &managed.endpoint, &key, &reader), json })
+    }
+}

@@ -1,7 +1,7 @@
 //! `hexkeep client-setup`
 
 use super::CommandError;
-use super::order::give;
+use super::order::run_command;
 use crate::choice::Choice as _;
 use crate::client_setup::{Client, Role};
 use crate::config::Source;
@@ -31,5 +31,5 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let Args { client, repository, user, role, client_version, json } = args;
-    give(InspectCommand::ClientSetup { client, repository, user, role: Some(role), client_version, json }, source)
+    run_command(InspectCommand::ClientSetup { client, repository, user, role: Some(role), client_version, json }, source)
 }

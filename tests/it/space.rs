@@ -84,7 +84,7 @@ async fn what_was_used_lately_stays() {
     assert!(newest.stderr.contains("would be removed: tarballs/plug-1.16.1.tar\n"), "{newest:?}");
     assert!(newest.stdout.starts_with("1 file ("), "the newest of jason stays: {newest:?}");
     let said = gc(&site, &["--unused-for", "2d"]);
-    assert!(said.stdout.starts_with("2 files of "), "{said:?}");
+    assert!(said.stdout.starts_with("2 files ("), "{said:?}");
     assert_eq!(here(&site), ["jason-1.0.0", "plug-1.17.0"]);
 }
 

@@ -1,4 +1,4 @@
-//! Imports a verified bundle: files first, then installer lists, packages, and `names` and `versions` last.
+//! Stores a verified bundle: files first, then installer lists, packages, and `names` and `versions` last.
 //!
 //! Each file becomes visible in the store when it is complete, and no index refers to it before; each index is replaced
 //! atomically. So clients get either the old or the new state during an import, and an interrupted import continues

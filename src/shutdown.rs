@@ -89,7 +89,7 @@ impl Tasks {
     /// Waits until every member has ended, at most `within`; says how many are left.
     pub async fn finish(&self, within: Duration) -> usize {
         self.tracker.close();
-        // Whoever is still running after the time-out is counted and left to the end of the process.
+        // Tasks that still run after the time-out are counted, and end with the process.
         let _ = tokio::time::timeout(within, self.tracker.wait()).await;
         self.tracker.len()
     }

@@ -108,7 +108,9 @@ fn is_organization(repository: &RepositorySettings, settings: &Settings) -> bool
     common.direct
         && common.name == common.key
         && default.is_some_and(|default| {
-            default.key() != repository.key() && default.common().name.as_str() == "hexpm" && repository.verifies_like(default)
+            default.key() != repository.key()
+                && default.common().name.as_str() == "hexpm"
+                && repository.verifies_like(default)
         })
 }
 

@@ -31,5 +31,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let Args { client, repository, user, role, client_version, json } = args;
-    run_command(InspectCommand::ClientSetup { client, repository, user, role: Some(role), client_version, json }, source)
+    run_command(
+        InspectCommand::ClientSetup { client, repository, user, role: Some(role), client_version, json },
+        source,
+    )
 }

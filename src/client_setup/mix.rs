@@ -108,7 +108,11 @@ fn dependency(endpoint: &Endpoint) -> Step {
     } else {
         format!("repo: \"{}\"", endpoint.name)
     };
-    Step::file("Name the repository in the dependencies of a project.", "mix.exs", format!("{{:package, \"~> 1.0\", {option}}}"))
+    Step::file(
+        "Name the repository in the dependencies of a project.",
+        "mix.exs",
+        format!("{{:package, \"~> 1.0\", {option}}}"),
+    )
 }
 
 fn publish(endpoint: &Endpoint, reader: &Reader) -> Option<Step> {
@@ -119,7 +123,9 @@ fn publish(endpoint: &Endpoint, reader: &Reader) -> Option<Step> {
         (true, _) => String::new(),
         (false, true) => format!(" --organization {}", endpoint.key),
         (false, false) => {
-            return Some(Step::note("mix publishes only to hexpm and its organizations. Use rebar3 or curl to publish here."));
+            return Some(Step::note(
+                "mix publishes only to hexpm and its organizations. Use rebar3 or curl to publish here.",
+            ));
         }
     };
     Some(match reader.role {

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use super::job_exclusion::JobConflict;
 use super::signing_keys::SigningKeyError;
-use crate::choice::Choice as _;
-use crate::client_setup::{Client, Role};
 use crate::auth::{AuthError, ManageError};
 use crate::cache::CacheError;
+use crate::choice::Choice as _;
+use crate::client_setup::{Client, Role};
 use crate::hex::checksum::ChecksumError;
 use crate::hex::name::{NameError, PackageName};
 use crate::hex::requirement::RequirementError;

@@ -8,7 +8,7 @@ use crate::trust::PublicKey;
 const DEFAULT: &str = include_str!("../../../config/hexkeep.yaml");
 const REFERENCE: &str = include_str!("../../../docs/CONFIGURATION.md");
 
-/// Every file that a sample refers to. Their content is looked at by whoever uses them, except for public keys.
+/// Every file that a sample refers to. Only the content of public keys is read with the configuration.
 fn with_files(text: &str) -> Result<Loaded, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     for name in ["tls/chain.pem", "tls/key.pem", "keys/2025.pem", "secrets/hexpm-organization-key"] {

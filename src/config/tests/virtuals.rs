@@ -133,7 +133,7 @@ fn a_reserve_closes_the_other_ways_to_members_of_members() {
         direct.map(|one| one.key().to_string()).collect()
     };
     assert_eq!(direct(&text("")), ["all", "other"]);
-    assert_eq!(direct(&text(", direct: true")), ["all", "other", "upstream"], "whoever writes it means it");
+    assert_eq!(direct(&text(", direct: true")), ["all", "other", "upstream"], "a written key counts");
     let advice = load_with(&text(", direct: true"), &[]).unwrap().advice;
     let expected =
         "repositories.upstream.direct: `upstream` is also served at its own address, where the `reserve` of `all`";

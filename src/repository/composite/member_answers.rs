@@ -141,7 +141,7 @@ impl VirtualRepository {
     }
 
     /// The answer of a member that claims the name, if the caller may not see it. With `merge: release` its versions
-    /// still count: no other member may answer for them, whoever asks.
+    /// still count: no other member may answer for them, for any caller.
     async fn withheld(
         &self,
         at: usize,

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! So the name of a private package is sent to no upstream that does not have it already, public or private. Rights do
-//! not matter here: the same members answer for a name, whoever asks.
+//! not matter here: the same members answer for a name for every caller.
 
 use std::sync::Arc;
 

@@ -1,9 +1,7 @@
-//! Cache for the tarballs of one repository, or for the files in the lists of installers. A file is looked up by its
-//! digest in memory and on disk. If it is in neither, it is fetched, and streamed to clients while it is stored.
+//! The cache for tarballs or installers: finds files by digest in memory and on disk, else streams them while they are stored.
 
 mod background_fetch;
 mod inner_checksums;
-
 pub use background_fetch::ArtifactPlace;
 
 use std::collections::HashMap;
@@ -71,12 +69,11 @@ pub struct ArtifactRequest {
 
 impl fmt::Debug for ArtifactRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wanted").field("path", &self.path).field("expected", &self.expected).finish_non_exhaustive()
+        f.debug_struct("ArtifactRequest").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
-/// An artifact with the SHA-256 of the whole file. While the file is being fetched, this is the expected digest: the
-/// last bytes are not sent before it has matched.
+/// An artifact with the SHA-256 of the whole file. During a fetch it is the expected digest: the last bytes wait for it.
 #[derive(Debug)]
 pub struct VerifiedArtifact {
     /// The bytes.
@@ -127,8 +124,7 @@ impl ArtifactCache {
         self.shared.blocking(move |store| store.blobs.length(&digest)).await
     }
 
-    /// Returns the artifact as soon as its bytes can be streamed, before `deadline`. Cancel safe: a fetch continues
-    /// without its caller.
+    /// Returns the artifact when its bytes can be streamed, before `deadline`. Cancel safe: a fetch continues alone.
     pub async fn get(
         &self,
         wanted: ArtifactRequest,
@@ -230,8 +226,7 @@ impl ArtifactCache {
     }
 }
 
-/// Waits until the bytes of a fetch can be streamed. Some files are streamed only when they are complete: small ones,
-/// those of unknown length, and those whose checksum (and so their ETag) is only known at the end.
+/// Waits until a fetch can be streamed; small files, and those of unknown length or checksum (ETag), until they are complete.
 async fn begin(
     mut state: watch::Receiver<FillState>,
     expected: &ExpectedFile,

@@ -1,3 +1,5 @@
+//! Each recipe has the lines for its repository, and none weakens a client.
+
 use super::*;
 use crate::choice::Choice as _;
 

@@ -5,6 +5,8 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use clap::CommandFactory as _;
+use hexkeep::cli::Cli;
 use hexkeep::hex::checksum::Sha256;
 use hexkeep::trust::{PrivateKey, PublicKey};
 use rustix::process::Signal;
@@ -14,30 +16,6 @@ use super::support::local::package;
 use super::support::process::{Daemon, Home, Said, said};
 use super::support::registry::TestRegistry;
 use super::support::upstream::ScriptedUpstream;
-
-const COMMANDS: [&str; 21] = [
-    "serve",
-    "check-config",
-    "show-config",
-    "keygen",
-    "public-key",
-    "purge",
-    "reload",
-    "user",
-    "key",
-    "org",
-    "grant",
-    "release",
-    "import",
-    "reindex",
-    "explain",
-    "audit",
-    "prefetch",
-    "mirror",
-    "backup",
-    "restore",
-    "verify-store",
-];
 
 /// An upstream with two packages of two releases each, and a home whose `hexpm` is its remote.
 struct Site {
@@ -105,7 +83,8 @@ fn mode(path: &Path) -> u32 {
 fn help_reads_well() {
     let home = Home::new("");
     let mut pages = home.run_with(&["--help"], &[]).stdout;
-    for command in COMMANDS {
+    let commands = Cli::command();
+    for command in commands.get_subcommands().map(clap::Command::get_name) {
         let long = home.run_with(&[command, "--help"], &[]);
         assert_eq!((long.code, long.stderr.as_str()), (0, ""), "{command}");
         pages.push_str(&format!("\n--- {command}\n{}", long.stdout));

@@ -1,4 +1,4 @@
-//! Imports registry resources from a bundle, which comes from a server that could reach the upstream.
+//! Reads registry resources from a bundle, which comes from a server that could reach the upstream.
 //!
 //! They are as trustworthy as their signature, which is the upstream's; but their age is unknown. So a stored resource
 //! is never replaced by one that is recognizably older.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::accounts::Accounts;
 use super::error::AuthError;
-use super::password;
 use super::permission::Permissions;
 use super::principal::Principal;
 use super::secret::{KEY, NoRandom, random_text};
@@ -335,7 +334,7 @@ fn check_user_name(name: &str) -> Result<(), &'static str> {
 fn check_password(password: &Secret) -> Result<(), &'static str> {
     match password.expose() {
         text if text.chars().count() < PASSWORD => Err("should be at least 8 character(s)"),
-        text if text.len() > password::MOST => Err("should be at most 1024 byte(s)"),
+        text if text.len() > limits::PASSWORD => Err("should be at most 1024 byte(s)"),
         _ => Ok(()),
     }
 }

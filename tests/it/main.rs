@@ -16,6 +16,7 @@ mod backup;
 mod bundle;
 mod changes;
 mod cli;
+mod command_line;
 mod composite;
 mod conformance;
 mod crash;

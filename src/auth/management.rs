@@ -6,7 +6,7 @@ use super::accounts::Accounts;
 use super::error::AuthError;
 use super::permission::Permissions;
 use super::principal::Principal;
-use super::secret::{KEY, NoRandom, random_text};
+use super::secret::{KEY, KEY_BYTES, NoRandom, random_text};
 use crate::clock::Timestamp;
 use crate::display_text::is_plain;
 use crate::hex::invalid::Invalid;
@@ -258,7 +258,7 @@ impl Accounts {
             return Err(ManageError::WiderThanOwn);
         }
         let subject = self.subject(new.owner).await?;
-        let secret = random_text::<16>(KEY)?;
+        let secret = random_text::<KEY_BYTES>(KEY)?;
         let (lookup, compared) = self.secret.halves(&secret);
         let row = KeyRow {
             owner: new.owner,

@@ -34,6 +34,7 @@ mod edge_metadata;
 mod edge_refused;
 mod edge_routes;
 mod edge_same_site;
+mod edge_secrets;
 mod edge_tls;
 mod freshness;
 mod hex_api;

@@ -21,8 +21,8 @@ use crate::tasks::report::Event;
 /// Why a request to the daemon failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The daemon does not listen on its socket.
-    #[error("a daemon uses the store, but cannot be reached at {}: {why}; if it is starting or stopping, try again", .socket.display())]
+    /// The store is in use, but no daemon listens on its socket.
+    #[error("another hexkeep process uses the store, and no daemon answers at {}: {why}; if the process is a command, wait until it ends; if it is a daemon that is starting or stopping, try again", .socket.display())]
     Unreachable {
         /// Path of the socket.
         socket: PathBuf,

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use super::accounts::Accounts;
 use super::error::AuthError;
-use super::password;
 use super::permission::Permissions;
 use super::principal::Principal;
-use super::secret::{KEY, NoRandom, random_text};
+use super::secret::{KEY, KEY_BYTES, NoRandom, random_text};
 use crate::clock::Timestamp;
 use crate::display_text::is_plain;
 use crate::hex::invalid::Invalid;
@@ -259,7 +258,7 @@ impl Accounts {
             return Err(ManageError::WiderThanOwn);
         }
         let subject = self.subject(new.owner).await?;
-        let secret = random_text::<16>(KEY)?;
+        let secret = random_text::<KEY_BYTES>(KEY)?;
         let (lookup, compared) = self.secret.halves(&secret);
         let row = KeyRow {
             owner: new.owner,
@@ -335,7 +334,7 @@ fn check_user_name(name: &str) -> Result<(), &'static str> {
 fn check_password(password: &Secret) -> Result<(), &'static str> {
     match password.expose() {
         text if text.chars().count() < PASSWORD => Err("should be at least 8 character(s)"),
-        text if text.len() > password::MOST => Err("should be at most 1024 byte(s)"),
+        text if text.len() > limits::PASSWORD => Err("should be at most 1024 byte(s)"),
         _ => Ok(()),
     }
 }

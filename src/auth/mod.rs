@@ -35,7 +35,7 @@ pub use patterns::PatternSet;
 pub use permission::{Permission, Permissions};
 pub use principal::{Caller, OwnerLevel, Principal, Proof, Role, SecondFactor, Subject};
 pub use rules::{AccessKind, AccessRules, ChangedBy, MemberRules, PublishedBy};
-pub use secret::{NoRandom, NotASecret, ServerSecret};
+pub use secret::{NoRandom, NotASecret, ServerSecret, contains_secret, without_secrets};
 pub use throttle::{RateLimitStatus, RateLimiter, RateLimits};
 pub use totp::TotpSetup;
 

@@ -8,7 +8,7 @@ use super::error::AuthError;
 use super::permission::{Permission, Permissions};
 use super::principal::Proof;
 use super::program_name::display_name;
-use super::secret::{KEY, MacPurpose, NoRandom, REFRESH, random_text, sha256_text};
+use super::secret::{KEY, MacPurpose, NoRandom, REFRESH, REFRESH_BYTES, random_text, sha256_text};
 use crate::secret::Secret;
 use crate::state::audit::Actor;
 use crate::state::devices::Poll;
@@ -140,7 +140,7 @@ impl Accounts {
         let owner = Owner::User(user);
         let subject = self.subject(owner).await?;
         let session = random_text::<8>("")?;
-        let refresh = random_text::<32>(REFRESH)?;
+        let refresh = random_text::<REFRESH_BYTES>(REFRESH)?;
         let (access, id) = self.secret.access_token(now.plus(ACCESS))?;
         let row = SessionRow {
             id: &session,
@@ -176,7 +176,7 @@ impl Accounts {
         let known = self.state.session_of_refresh(&old).await?;
         let end = known.map_or(now.plus(ACCESS), |session| now.plus(ACCESS).min(session.expires_at));
         let (access, id) = self.secret.access_token(end)?;
-        let refresh = random_text::<32>(REFRESH)?;
+        let refresh = random_text::<REFRESH_BYTES>(REFRESH)?;
         let rotation = self.state.rotate(now, (client, &old, &sha256_text(&refresh)), (&id, end)).await?;
         match rotation {
             Rotation::Unknown => Err(OAuthError::new("invalid_grant", "Invalid refresh token")),

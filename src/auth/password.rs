@@ -14,9 +14,6 @@ use crate::shutdown;
 /// The number of parallel hashes. Each needs 19 MiB of memory and most of a core.
 const AT_A_TIME: usize = 2;
 
-/// The longest password in bytes.
-pub(super) const MOST: usize = 1024;
-
 /// The hash of no password, with the parameters of [`Argon2::default`]. Comparing with it takes as long as with a real
 /// one.
 const NOBODYS: &str =

@@ -4,10 +4,14 @@
 //! secret is easy to recognize. An access token contains its id, its expiry and a MAC, so an expired token can still be
 //! recognized as valid once.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::percent_decode_str;
 
 use crate::clock::Timestamp;
 use crate::secret::Secret;
@@ -20,6 +24,67 @@ pub(super) const ACCESS: &str = "hkt_";
 
 /// The prefix of refresh tokens.
 pub(super) const REFRESH: &str = "hkr_";
+
+/// The form of the secrets with a prefix.
+struct SecretForm {
+    prefix: &'static str,
+    /// The number of characters after the prefix.
+    length: usize,
+    is_part: fn(&u8) -> bool,
+}
+
+/// The forms of all secrets that clients get.
+const FORMS: [SecretForm; 3] = [
+    SecretForm { prefix: KEY, length: 2 * KEY_BYTES, is_part: u8::is_ascii_hexdigit },
+    SecretForm {
+        prefix: ACCESS,
+        length: (16 + 8 + 32_usize) * 4 / 3 + 1,
+        is_part: |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'),
+    },
+    SecretForm { prefix: REFRESH, length: 2 * REFRESH_BYTES, is_part: u8::is_ascii_hexdigit },
+];
+
+/// Random bytes in an API key.
+pub(super) const KEY_BYTES: usize = 16;
+
+/// Random bytes in a refresh token.
+pub(super) const REFRESH_BYTES: usize = 32;
+
+/// Replaces secrets in the log.
+const MASK: &str = "[secret]";
+
+/// Whether a text from a client contains a text in the form of an API key or a token of this server, also
+/// percent-encoded (once or twice). Such a text must not be sent upstream or logged.
+pub fn contains_secret(text: &str) -> bool {
+    if find_secret(text).is_some() {
+        return true;
+    }
+    if !text.contains('%') {
+        return false;
+    }
+    let once = percent_decode_str(text).decode_utf8_lossy();
+    find_secret(&once).is_some() || find_secret(&percent_decode_str(&once).decode_utf8_lossy()).is_some()
+}
+
+/// The text for the log: with `[secret]` in place of each API key and token of this server.
+pub fn without_secrets(text: &str) -> Cow<'_, str> {
+    let mut masked = Cow::Borrowed(text);
+    while let Some(found) = find_secret(&masked) {
+        masked.to_mut().replace_range(found, MASK);
+    }
+    // An encoded secret has no place in the text as it is.
+    if contains_secret(&masked) { Cow::Borrowed(MASK) } else { masked }
+}
+
+fn find_secret(text: &str) -> Option<Range<usize>> {
+    FORMS.iter().find_map(|form| {
+        text.match_indices(form.prefix).find_map(|(at, _)| {
+            let end = at + form.prefix.len() + form.length;
+            let behind = text.as_bytes().get(at + form.prefix.len()..end)?;
+            behind.iter().all(form.is_part).then_some(at..end)
+        })
+    })
+}
 
 /// The operating system provides no random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -154,6 +219,26 @@ mod tests {
         assert_ne!(ServerSecret::generate().unwrap().halves("hkk_x"), secret.halves("hkk_x"));
         assert!(!format!("{secret:?}").contains(text.expose()));
         assert!(ServerSecret::from_text("00").is_err() && ServerSecret::from_text(&"g".repeat(64)).is_err());
+    }
+
+    #[test]
+    fn a_secret_is_found_in_any_text() {
+        let token = ServerSecret::from_bytes([7; 32]).access_token(Timestamp::from_secs(1_700_000_000)).unwrap().0;
+        let key = random_text::<KEY_BYTES>(KEY).unwrap();
+        for secret in [key.clone(), token.expose().to_owned(), random_text::<REFRESH_BYTES>(REFRESH).unwrap()] {
+            assert!(contains_secret(&secret), "{secret}");
+            assert_eq!(without_secrets(&format!("/a/{secret}-1.0.0.tar/{secret}")), "/a/[secret]-1.0.0.tar/[secret]");
+            for encoded in [secret.replace('_', "%5F"), secret.replace('_', "%255f"), format!("%68{}", &secret[1..])] {
+                assert!(contains_secret(&format!("/é/{encoded}")), "{encoded}");
+                assert_eq!(without_secrets(&format!("/é/{encoded}")), "[secret]");
+            }
+            let cut = &secret[..secret.len() - 1];
+            assert!(!contains_secret(cut), "{cut}");
+        }
+        for text in ["", "hkk_", "hkk_tools", "/packages/hkt_client", "hkk_é", "100%", "%ff", &key[4..]] {
+            assert!(!contains_secret(text), "{text}");
+            assert_eq!(without_secrets(text), text);
+        }
     }
 
     #[test]

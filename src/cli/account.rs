@@ -5,10 +5,12 @@ use std::io::{IsTerminal as _, Read as _};
 use super::order::run_command;
 use super::{CommandError, TerminalError, print_stderr};
 use crate::config::Source;
+use crate::hex::limits;
 use crate::operations::commands::{Account, GrantCommand, KeyCommand, OrganizationCommand, UserCommand};
 
-/// Maximum length in bytes of a password on standard input.
-const PASSWORD: u64 = 1024;
+/// Maximum number of bytes that are read of a password on standard input: enough to see that it is too long, which is
+/// then refused like any other password of this length, and to complete its last character.
+const READ_OF_A_PASSWORD: usize = limits::PASSWORD + 4;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum User {
@@ -263,10 +265,17 @@ fn password() -> Result<String, CommandError> {
         }
         return Ok(first);
     }
-    let mut text = String::new();
-    std::io::stdin().take(PASSWORD).read_to_string(&mut text).map_err(failure)?;
-    match text.lines().next() {
-        Some(password) if !password.is_empty() => Ok(password.to_owned()),
-        _ => Err(TerminalError::NoPassword.into()),
-    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(READ_OF_A_PASSWORD).unwrap_or(u64::MAX);
+    std::io::stdin().take(limit).read_to_end(&mut bytes).map_err(failure)?;
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let password = match std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)) {
+        Ok(password) => password,
+        // The line was cut within a character.
+        Err(error) if error.error_len().is_none() && line.len() == READ_OF_A_PASSWORD => {
+            std::str::from_utf8(line.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default()
+        }
+        Err(error) => return Err(failure(std::io::Error::new(std::io::ErrorKind::InvalidData, error)).into()),
+    };
+    if password.is_empty() { Err(TerminalError::NoPassword.into()) } else { Ok(password.to_owned()) }
 }

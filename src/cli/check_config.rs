@@ -20,9 +20,9 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     print(&format!(
         "the configuration is valid: {repositories}, default repository `{}`",
         loaded.settings.default_repository
-    ));
+    ))?;
     for sentence in loaded.advice {
-        print(&format!("note: {sentence}"));
+        print(&format!("note: {sentence}"))?;
     }
     Ok(())
 }

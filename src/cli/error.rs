@@ -47,6 +47,9 @@ pub(super) enum TerminalError {
     /// A file cannot be written.
     #[error("cannot write {}: {why}", .path.display())]
     Write { path: PathBuf, why: io::Error },
+    /// The result cannot be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
     /// A file is not a lock file.
     #[error("{}", .path.display())]
     Lock {

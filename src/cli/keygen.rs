@@ -23,7 +23,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let key = PrivateKey::generate(args.bits).map_err(TerminalError::from)?;
     let pem = key.to_pem().map_err(TerminalError::from)?;
     write(&args.file, pem.expose()).map_err(|why| TerminalError::Write { path: args.file.clone(), why })?;
-    print(key.public().to_spki_pem());
+    print(key.public().to_spki_pem())?;
     print_stderr(&key.public().fingerprint().to_string());
     Ok(())
 }

@@ -23,7 +23,7 @@ mod space;
 mod store;
 mod verify_store;
 
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,7 +35,10 @@ use crate::display_text::on_a_terminal;
 use crate::operations::outcome::Text;
 use crate::operations::sentence;
 
-/// Exit code for an invalid configuration (EX_USAGE of sysexits.h). clap exits with 2 for invalid arguments.
+/// Exit code for invalid arguments.
+const EXIT_ARGUMENTS: u8 = 2;
+
+/// Exit code for an invalid configuration (EX_USAGE of sysexits.h).
 const EXIT_CONFIG: u8 = 64;
 
 /// A proxy and private registry for Hex packages (mix, rebar3, gleam) that verifies and caches them
@@ -122,10 +125,24 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the command. Returns exit code 0 for success, 1 for a failure, 64 for an invalid configuration.
-    pub fn run(self) -> ExitCode {
+    /// Runs the command in the arguments of this process. Returns exit code 0 for success, 1 for a failure, 2 for invalid
+    /// arguments, 64 for an invalid configuration.
+    pub fn main() -> ExitCode {
+        match Self::try_parse() {
+            Ok(cli) => cli.run(),
+            // Invalid arguments are quoted in the error, so it is printed without colours and escaped like other output.
+            Err(error) if error.use_stderr() => {
+                print_stderr(&error.render().to_string());
+                ExitCode::from(EXIT_ARGUMENTS)
+            }
+            // The help or the version.
+            Err(text) => exit_code(check_output(text.print())),
+        }
+    }
+
+    fn run(self) -> ExitCode {
         let source = self.config.or_else(config_file_from_env).map_or(Source::Defaults, Source::File);
-        let outcome = match self.command {
+        exit_code(match self.command {
             Command::Serve => serve::run(source),
             Command::CheckConfig(args) => check_config::run(args, source),
             Command::ShowConfig => show_config::run(source),
@@ -155,18 +172,22 @@ impl Cli {
             Command::Backup(args) => backup::run(args, source),
             Command::Restore(args) => backup::restore(args, source),
             Command::VerifyStore(args) => verify_store::run(&args, source),
-        };
-        match outcome {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(CommandError::AlreadyReported) => ExitCode::FAILURE,
-            Err(CommandError::Config(error)) => {
-                print_stderr(&error.to_string());
-                ExitCode::from(EXIT_CONFIG)
-            }
-            Err(error) => {
-                print_stderr(&format!("hexkeep: {}", sentence(&error)));
-                ExitCode::FAILURE
-            }
+        })
+    }
+}
+
+/// Prints the error of a command, if there is one, and converts the outcome to an exit code.
+fn exit_code(outcome: Result<(), CommandError>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CommandError::AlreadyReported) => ExitCode::FAILURE,
+        Err(CommandError::Config(error)) => {
+            print_stderr(&error.to_string());
+            ExitCode::from(EXIT_CONFIG)
+        }
+        Err(error) => {
+            print_stderr(&format!("hexkeep: {}", sentence(&error)));
+            ExitCode::FAILURE
         }
     }
 }
@@ -179,35 +200,37 @@ fn config_file_from_env() -> Option<PathBuf> {
 /// Prints a line for people on standard error. Standard output is for the result of the command.
 fn print_stderr(text: &str) {
     // If standard error is closed, the failure cannot be reported anywhere.
-    let _ = writeln!(std::io::stderr(), "{}", on_a_terminal(text.trim_end()));
+    let _ = writeln!(io::stderr(), "{}", on_a_terminal(text.trim_end()));
 }
 
-/// Prints a part of the result on standard output. A reader may close the pipe early; this is not an error. The text
-/// may come from package authors, so this function and [`say`] escape everything that would control a terminal.
-fn print(text: &str) {
-    if let Err(error) = writeln!(std::io::stdout(), "{}", on_a_terminal(text.trim_end()))
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        print_stderr(&format!("hexkeep: cannot write to standard output: {error}"));
+/// Prints a part of the result on standard output. The text may come from package authors, so this function and
+/// [`print_stderr`] escape everything that would control a terminal.
+fn print(text: &str) -> Result<(), CommandError> {
+    check_output(writeln!(io::stdout(), "{}", on_a_terminal(text.trim_end())))
+}
+
+/// Converts the outcome of writing to standard output. A reader may close the pipe early; this is not an error.
+fn check_output(written: io::Result<()>) -> Result<(), CommandError> {
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(TerminalError::Output(error).into()),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
 /// Prints the outcome of a command.
 fn print_outcome(text: &Text) -> Result<(), CommandError> {
-    for line in &text.lines {
-        print(line);
-    }
+    let printed = text.lines.iter().try_for_each(|line| print(line));
     for remark in &text.remarks {
         print_stderr(remark);
     }
+    printed?;
     if text.failed { Err(CommandError::AlreadyReported) } else { Ok(()) }
 }
 
 /// Loads the configuration from `source` and this process's environment.
 fn load(source: Source) -> Result<Loaded, ConfigError> {
     let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    let env = std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-    crate::config::load(source, env, &cwd)
+    crate::config::load(source, std::env::vars_os(), &cwd)
 }
 
 /// Runs `future` on a small runtime.

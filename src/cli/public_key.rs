@@ -29,7 +29,7 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
         for (at, key) in keys.iter().enumerate() {
             let is_active = at == 0 || key.is_upstreams() && signs.as_ref() == Some(&key.id);
             let active = if is_active { "\tactive" } else { "" };
-            print(&format!("{}\t{}{active}", key.id, key.fingerprint));
+            print(&format!("{}\t{}{active}", key.id, key.fingerprint))?;
         }
         return Ok(());
     }
@@ -38,7 +38,7 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
         Some(id) => keys.iter().find(|key| key.id == *id),
     };
     let key = wanted.ok_or(TerminalError::NoKey)?;
-    print(&key.pem);
+    print(&key.pem)?;
     print_stderr(&key.fingerprint);
     Ok(())
 }

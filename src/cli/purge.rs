@@ -33,6 +33,6 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     } else {
         format!("{} registry resources, {} tarballs and {} docs", report.resources, report.tarballs, report.docs)
     };
-    print(&format!("removed {removed}; they are downloaded again at the next request"));
+    print(&format!("removed {removed}; they are downloaded again at the next request"))?;
     Ok(())
 }

@@ -15,10 +15,10 @@ pub(super) fn run(source: Source) -> Result<(), CommandError> {
     let daemon = Daemon::of(&settings.storage.path);
     let changes: Vec<String> = block_on(daemon.call(Method::POST, "/reload", &()))??;
     if changes.is_empty() {
-        print("the configuration has not changed");
+        print("the configuration has not changed")?;
     }
     for change in changes {
-        print(&change);
+        print(&change)?;
     }
     Ok(())
 }

@@ -99,7 +99,13 @@ struct Signals {
     stop: Signal,
     interrupt: Signal,
     reload: Signal,
+    /// Sent if a file would exceed the limit of the process (`ulimit -f`). The signal would end the process; with a
+    /// handler, the write fails with an error instead.
+    _file_too_large: Signal,
 }
+
+/// SIGXFSZ, on Linux and the BSDs.
+const FILE_TOO_LARGE: i32 = 25;
 
 impl Signals {
     fn new() -> Result<Self, TerminalError> {
@@ -108,6 +114,7 @@ impl Signals {
             stop: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             reload: listen(SignalKind::hangup())?,
+            _file_too_large: listen(SignalKind::from_raw(FILE_TOO_LARGE))?,
         })
     }
 }

@@ -15,6 +15,6 @@ pub(super) fn run(source: Source) -> Result<(), CommandError> {
     } else {
         show(&settings).map_err(|error| TerminalError::Show(error.into()))?
     };
-    print(&text);
+    print(&text)?;
     Ok(())
 }

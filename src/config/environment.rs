@@ -3,6 +3,9 @@
 //! The name of a variable determines the place of its value. Whether this key exists is checked later, when the tree is
 //! read, so that a mistyped override is refused like a mistyped key.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
 use super::fault::Fault;
 use super::problem::{Excerpt, Place, Problems, child_path};
 use super::tree::{self, Entry, Node, Value};
@@ -14,13 +17,36 @@ const TEST_PREFIX: &str = "HEXKEEP_TEST_";
 const SEPARATOR: &str = "__";
 const REPOSITORIES: &str = "repositories";
 
+/// The variables whose names and values are UTF-8 text. Any other variable is ignored, unless it is an override: this is
+/// reported.
+pub(super) fn utf8_only(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    problems: &Problems,
+) -> BTreeMap<String, String> {
+    let read = variables.into_iter().filter_map(|(name, value)| match (name.into_string(), value.into_string()) {
+        (Ok(name), Ok(value)) => Some((name, value)),
+        (name, _) => {
+            let name = name.unwrap_or_else(|name| name.to_string_lossy().into_owned());
+            if override_path(&name).is_some() {
+                problems.add("", &Place::Environment(name), Fault::OverrideNotUtf8);
+            }
+            None
+        }
+    });
+    read.collect()
+}
+
+/// The path in the name of a variable, if the variable is an override.
+fn override_path(name: &str) -> Option<&str> {
+    // A name such as `HEXKEEP__X` has a separator, too: it is a mistyped override.
+    let is_override = |path: &&str| path.contains(SEPARATOR) || path.starts_with('_');
+    name.strip_prefix(PREFIX).filter(|_| !name.starts_with(TEST_PREFIX)).filter(is_override)
+}
+
 /// Applies all overrides in `variables` to `root`, in the order of their names, so that a table comes before its keys.
 pub(super) fn apply<'e>(root: &mut Node, variables: impl Iterator<Item = (&'e str, &'e str)>, problems: &Problems) {
-    let mut overrides: Vec<(&str, &str, &str)> = variables
-        .filter(|(name, _)| !name.starts_with(TEST_PREFIX))
-        .filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)))
-        .filter(|(_, path, _)| path.contains(SEPARATOR))
-        .collect();
+    let mut overrides: Vec<(&str, &str, &str)> =
+        variables.filter_map(|(name, value)| Some((name, override_path(name)?, value))).collect();
     overrides.sort_unstable();
     for (name, path, text) in overrides {
         let place = Place::Environment(name.to_owned());
@@ -38,7 +64,7 @@ pub(super) fn apply<'e>(root: &mut Node, variables: impl Iterator<Item = (&'e st
 /// Converts the name of an override to keys.
 fn resolve(root: &Node, path: &str) -> Result<Vec<String>, Fault> {
     // Only upper case, because otherwise two variables that differ only in case would override each other.
-    if path.contains(|c: char| c.is_lowercase()) {
+    if path.starts_with('_') || path.contains(|c: char| c.is_lowercase()) {
         return Err(Fault::OverrideName);
     }
     let path = path.to_ascii_lowercase();
@@ -179,6 +205,9 @@ mod tests {
         for (name, value, expected) in [
             ("HEXKEEP_SERVER____LISTEN", "x", "invalid name of an override"),
             ("HEXKEEP_SERVER__", "x", "invalid name of an override"),
+            ("HEXKEEP__", "x", "invalid name of an override"),
+            ("HEXKEEP__X", "x", "invalid name of an override"),
+            ("HEXKEEP__SERVER__LISTEN", "x", "invalid name of an override"),
             ("HEXKEEP_server__listen", "x", "invalid name of an override"),
             ("HEXKEEP_REPOSITORIES__ACME__URL", "x", "there is no repository with this key in the configuration file"),
             ("HEXKEEP_REPOSITORIES__A_B__URL", "x", "`a-b` and `a_b` have the same spelling"),
@@ -189,6 +218,28 @@ mod tests {
             let start = format!("environment variable {name}: {expected}");
             assert!(error.starts_with(&start), "{error}");
         }
+    }
+
+    #[test]
+    fn an_override_is_text() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let read = |name: &[u8], value: &[u8]| {
+            let problems = Problems::default();
+            let variable = (OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec()));
+            let variables = utf8_only([variable], &problems);
+            problems.into_error("t").map_or(Ok(variables), |error| Err(error.to_string()))
+        };
+        for (name, value, named) in [
+            (&b"HEXKEEP_STORAGE__PATH"[..], &b"/tmp/\xff"[..], "HEXKEEP_STORAGE__PATH"),
+            (b"HEXKEEP_STORAGE__\xff", b"x", "HEXKEEP_STORAGE__\u{fffd}"),
+        ] {
+            let expected =
+                format!("environment variable {named}: the name and the value of an override must be UTF-8 text");
+            let error = read(name, value).unwrap_err();
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        assert_eq!(read(b"OTHER", b"\xff"), Ok(BTreeMap::new()));
+        assert_eq!(read(b"A", b"b"), Ok(BTreeMap::from([("A".to_owned(), "b".to_owned())])));
     }
 
     #[test]

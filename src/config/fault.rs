@@ -387,6 +387,9 @@ pub enum Fault {
         "invalid name of an override; write HEXKEEP_SECTION__KEY, in capitals and with two underscores between levels"
     )]
     OverrideName,
+    /// An override with bytes that are not UTF-8.
+    #[error("the name and the value of an override must be UTF-8 text; correct or unset the variable")]
+    OverrideNotUtf8,
     /// An override for a repository that does not exist.
     #[error(
         "there is no repository with this key in the configuration file; an override can only change existing repositories"

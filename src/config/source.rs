@@ -1,6 +1,6 @@
 //! Loads a configuration from its source.
 
-use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -46,11 +46,11 @@ pub struct Loaded {
 /// with any configuration that loads.
 pub fn load(
     source: Source,
-    env: impl IntoIterator<Item = (String, String)>,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
     cwd: &Path,
 ) -> Result<Loaded, ConfigError> {
-    let variables: BTreeMap<String, String> = env.into_iter().collect();
     let problems = Problems::default();
+    let variables = environment::utf8_only(env, &problems);
     let (name, base, text): (String, PathBuf, Option<String>) = match source {
         Source::File(path) => {
             let absolute = cwd.join(&path);

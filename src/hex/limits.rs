@@ -13,6 +13,9 @@ pub const REPO_NAME: usize = 64;
 /// Length of a policy name; the limit of hex.pm.
 pub const POLICY_NAME: usize = 64;
 
+/// A password.
+pub const PASSWORD: usize = 1024;
+
 /// Length of the text of a version. hex.pm allows at most 109 (three numbers of 14 digits, a pre-release of 64 bytes).
 pub const VERSION: usize = 192;
 

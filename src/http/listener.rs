@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::dispatch::Site;
@@ -53,6 +54,28 @@ const MAX_SEND_BUFFER: usize = 32 * 1024;
 /// Pause after a failed accept (usually because no file descriptors are left), so that the loop does not spin.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
+/// The shortest time between two log lines about failed accepts.
+const FAILURES_TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// Counts failed accepts, so that they do not fill the log.
+#[derive(Debug, Default)]
+struct AcceptFailures {
+    told_at: Option<Instant>,
+    untold: u64,
+}
+
+impl AcceptFailures {
+    /// Counts a failure. Returns the number of failures since the last line in the log if the next line is due.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        self.untold += 1;
+        if self.told_at.is_some_and(|told_at| now.duration_since(told_at) < FAILURES_TOLD_EVERY) {
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
 /// The public listener.
 #[derive(Debug)]
 pub struct Listener {
@@ -89,6 +112,7 @@ impl Listener {
 
     /// Accepts connections until `tasks` are told to stop. Connections run as members of `tasks`.
     pub async fn run(self, tasks: Tasks) {
+        let mut failures = AcceptFailures::default();
         loop {
             let accepted = tokio::select! {
                 () = tasks.stopping() => return,
@@ -97,7 +121,9 @@ impl Listener {
             match accepted {
                 Ok((stream, peer, permit)) => self.begin(stream, peer, permit, &tasks),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if let Some(failures) = failures.count(Instant::now()) {
+                        tracing::warn!(%error, failures, "cannot accept a connection");
+                    }
                     tokio::time::sleep(ACCEPT_REST).await;
                 }
             }
@@ -215,5 +241,19 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended with an error");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_accepts_are_told_once_a_second() {
+        let mut failures = AcceptFailures::default();
+        let begin = Instant::now();
+        let at = |millis| begin + Duration::from_millis(millis);
+        let told: Vec<Option<u64>> = [0, 100, 999, 1000, 1100, 5000].map(|millis| failures.count(at(millis))).to_vec();
+        assert_eq!(told, [Some(1), None, None, Some(3), None, Some(2)]);
     }
 }

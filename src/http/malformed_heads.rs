@@ -30,12 +30,12 @@ pub(super) fn fault<B>(request: &Request<B>) -> Option<Refusal> {
     if !is_named {
         return Some(Refusal::host());
     }
-    // In HTTP/2 both `:authority` and `Host` may contain the host, which is ambiguous. A user name in them is not
-    // allowed.
+    // In HTTP/2 both `:authority` and `Host` may contain the host, which is ambiguous. What a `Host` may not contain, an
+    // `:authority` and the address in a request line may not contain either.
     if let Some(authority) = request.uri().authority().map(Authority::as_str) {
         let is_other = |host: &HeaderValue| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
         let differs = request.version() >= Version::HTTP_2 && headers.get(HOST).is_some_and(is_other);
-        if differs || authority.contains('@') {
+        if differs || !is_authority(authority.as_bytes(), request.version()) {
             return Some(Refusal::host());
         }
     }
@@ -58,7 +58,7 @@ fn repeated_field(headers: &HeaderMap) -> Option<Refusal> {
     is_doubled(AUTHORIZATION).then(Refusal::authorization)
 }
 
-/// Whether a `Host` field contains only a host and an optional port: no user, no path, no list. Clients of HTTP/1.0 may
+/// Whether a `Host` field or an authority contains only a host and an optional port: no user, no path, no list. Clients of HTTP/1.0 may
 /// leave it empty.
 fn is_authority(host: &[u8], version: Version) -> bool {
     if host.is_empty() {
@@ -172,6 +172,10 @@ mod tests {
             (Version::HTTP_2, "https://a/names", Some("b"), bad),
             (Version::HTTP_2, "https://a/names", Some("a:1"), bad),
             (Version::HTTP_2, "https://b@a/names", None, bad),
+            (Version::HTTP_2, "https://a,b/names", None, bad),
+            (Version::HTTP_2, "https://a:8x/names", None, bad),
+            (Version::HTTP_2, "https://[::1]:8443/names", None, None),
+            (Version::HTTP_11, "http://a,b/names", Some("a"), bad),
             (Version::HTTP_11, "http://b@a/names", Some("a"), bad),
             (Version::HTTP_11, "http://a/names", Some("b"), None),
         ] {

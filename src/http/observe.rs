@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::body::ResponseBody;
 use super::dispatch::Site;
+use crate::auth::without_secrets;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{RegistryResource, Resource};
 use crate::repository::{BodyError, CacheStatus, Served};
@@ -144,6 +145,7 @@ impl RequestOutcome {
 impl Record {
     /// The record of a new request from `peer`.
     pub(super) fn new(method: Method, path: &str, peer: IpAddr, site: Arc<Site>) -> Self {
+        let path = without_secrets(path);
         let end = path.ceil_char_boundary(LOGGED_PATH);
         Self {
             id: RequestId::next(),

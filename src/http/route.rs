@@ -6,6 +6,7 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use crate::auth::contains_secret;
 use crate::hex::resource::{Resource, RouteError};
 use crate::web::{self, PageAddress, Place};
 
@@ -104,6 +105,10 @@ pub enum RouteTarget<R> {
 
 /// Routes a request. `path` is percent-encoded, without the query.
 pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<RouteTarget<B::Repository>, NoRoute> {
+    // Nothing has a credential as its name, and no upstream may get to know one.
+    if contains_secret(path) {
+        return Err(RouteError::UnknownPath.into());
+    }
     // Pages belong to the server, on every host.
     match web::find(path) {
         Place::Page(page) => return Ok(RouteTarget::Page(page)),

@@ -4,6 +4,7 @@
 //! longer text, with wildcards.
 
 use super::{NameRules, Repository, RequestContext};
+use crate::auth::contains_secret;
 use crate::hex::index::names_entries;
 use crate::hex::resource::RegistryResource;
 
@@ -30,7 +31,8 @@ pub struct TypedText {
     letters: String,
     /// Words with asterisks, as they were written, in lower case.
     wildcards: Vec<String>,
-    /// Whether it is too long to be compared, or has characters that cannot be compared.
+    /// Whether it is too long to be compared, has characters that cannot be compared, or contains a credential of this
+    /// server.
     is_opaque: bool,
 }
 
@@ -40,7 +42,7 @@ impl TypedText {
         let lower = text.to_ascii_lowercase();
         let words: Vec<&str> =
             lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-        let is_opaque = words.len() > MOST_WORDS || !is_plain(text);
+        let is_opaque = words.len() > MOST_WORDS || !is_plain(text) || contains_secret(text);
         let mut runs = Vec::new();
         for first in 0..words.len().min(MOST_WORDS) {
             for last in first..words.len().min(MOST_WORDS) {
@@ -54,7 +56,8 @@ impl TypedText {
     }
 
     /// Whether it may be sent to a public upstream at all: it has to be short, and may only have the characters of
-    /// usual searches. Other characters could hide a name (another script, nested encodings).
+    /// usual searches. Other characters could hide a name (another script, nested encodings). A key or token of this
+    /// server is never sent.
     pub fn may_be_sent(&self) -> bool {
         !self.is_opaque
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 use super::publish::{Staging, below, open_plain};
-use super::{FORMAT, Store, StoreError, StoreLock, walk};
+use super::{FORMAT, Store, StoreError, StoreLock, TEMPORARY, walk};
 
 /// Folders in which every file is durable.
 const FOLDERS: [&str; 2] = ["keys", "local"];
@@ -93,7 +93,7 @@ impl Restoring {
                 return Err(RestoreError::NotEmpty(root));
             }
         }
-        let staging = Staging::new(root.join("tmp"), disk);
+        let staging = Staging::new(root.join(TEMPORARY), disk);
         staging.clean().map_err(wrap)?;
         let restoring = Self { root, staging, _lock: lock };
         restoring.write("FORMAT", &mut RESTORING.as_bytes())?;

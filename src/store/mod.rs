@@ -55,6 +55,9 @@ use crate::hex::checksum::Sha256;
 use crate::size::ByteSize;
 use crate::telemetry::metrics::Metrics;
 
+/// The folder of temporary files, below the storage path.
+const TEMPORARY: &str = "tmp";
+
 const FORMAT: &str = "hexkeep-store 1\n";
 
 /// Memory for bodies that are passed on to clients without being stored, while the disk is full or fails.
@@ -147,7 +150,7 @@ impl Store {
         metrics: &Metrics,
     ) -> Result<Self, OpenError> {
         let root = lock.path().to_path_buf();
-        let staging = Staging::new(root.join("tmp"), Arc::clone(&disk));
+        let staging = Staging::new(root.join(TEMPORARY), Arc::clone(&disk));
         let removed =
             staging.clean().map_err(|error| StoreError::new("empty the folder of temporary files", &root, error))?;
         if removed > 0 {

@@ -4,6 +4,7 @@
 //! stored.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use super::content::Content;
 use super::publish::{Staged, Staging};
 use super::read_at::{ReadAt, StoredFile};
 use super::usage::{Reservation, Usage};
+use super::{StoreError, TEMPORARY};
 use crate::hex::checksum::{Hasher, Sha256};
 
 /// Why a body will not be stored.
@@ -32,6 +34,9 @@ pub enum SpoolError {
         "the disk is full, and there is not enough memory to pass the file on without storing it; free space under storage.path"
     )]
     NoMemory,
+    /// The disk failed for another reason, and the memory for this case is used up.
+    #[error("cannot write a temporary file, and there is not enough memory to pass the file on without storing it")]
+    Disk(#[source] StoreError),
 }
 
 /// A body that is being received. Methods block. Dropping it removes the temporary file.
@@ -45,16 +50,21 @@ pub struct Spool {
     memory: Usage,
     memory_held: Option<Reservation>,
     not_stored: Option<NotStored>,
+    /// Why the temporary file could not be written, unless the disk is full.
+    failure: Option<StoreError>,
 }
 
 impl Spool {
     /// Creates a temporary file for a body, for which `room` is reserved. If there is no room, or the file cannot be
     /// created, the body is kept in `memory` and not stored.
     pub(super) fn begin(staging: &Staging, buffers: &Buffers, room: Option<Reservation>, memory: Usage) -> Self {
-        let staged = staging
-            .create()
-            .inspect_err(|error| tracing::warn!(%error, "cannot create a temporary file; the download is passed on without being stored"))
-            .ok();
+        let (staged, failure) = match staging.create() {
+            Ok(staged) => (Some(staged), None),
+            Err(error) => {
+                tracing::warn!(%error, "cannot create a temporary file; the download is passed on without being stored");
+                (None, Some(error))
+            }
+        };
         let content = Arc::new(match &staged {
             Some(staged) => Content::in_file(Arc::clone(staged.file()), buffers.clone()),
             None => Content::in_memory(buffers.clone()),
@@ -64,7 +74,18 @@ impl Spool {
             (Some(_), None) => Some(NotStored::NoRoom),
             (Some(_), Some(_)) => None,
         };
-        Self { content, staged, hasher: Hasher::new(), written: 0, room, memory, memory_held: None, not_stored }
+        let failure = failure.and_then(|error| unless_full("create a temporary file", error));
+        Self {
+            content,
+            staged,
+            hasher: Hasher::new(),
+            written: 0,
+            room,
+            memory,
+            memory_held: None,
+            not_stored,
+            failure,
+        }
     }
 
     /// The content, for readers.
@@ -98,6 +119,7 @@ impl Spool {
                 Ok(()) => true,
                 Err(error) => {
                     tracing::warn!(%error, "cannot store a file; the download is passed on without being stored");
+                    self.failure = unless_full("write a temporary file", error);
                     self.give_up_storing();
                     false
                 }
@@ -127,7 +149,7 @@ impl Spool {
             }
         };
         if !granted {
-            return Err(SpoolError::NoMemory);
+            return Err(self.failure.take().map_or(SpoolError::NoMemory, SpoolError::Disk));
         }
         self.content.push(self.written, chunk);
         Ok(())
@@ -145,6 +167,11 @@ impl Spool {
             _memory_held: self.memory_held,
         }
     }
+}
+
+/// The failure of an operation on a temporary file; `None` if the disk is full.
+fn unless_full(operation: &'static str, error: io::Error) -> Option<StoreError> {
+    Some(StoreError::new(operation, Path::new(TEMPORARY), error)).filter(|failure| !failure.is_full())
 }
 
 /// A complete body that is not published yet. Dropping it removes the temporary file.

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::error::AuthError;
-use super::super::password;
 use super::super::permission::Permissions;
 use super::super::principal::Proof;
 use super::super::secret::MacPurpose;
 use super::super::throttle::{Bucket, ThrottleDecision};
 use super::{Accounts, CredentialMatch, Identity, TotpMode};
+use crate::hex::limits;
 use crate::state::audit::{Action, Actor};
 use crate::state::users::User;
 use crate::state::{Owner, StateError};
@@ -54,7 +54,7 @@ impl Accounts {
             Some(CredentialMatch::WrongPassword) => return Err(AuthError::WrongPassword),
             None => {}
         }
-        if name.len() > password::MOST || password.len() > password::MOST {
+        if name.len() > limits::PASSWORD || password.len() > limits::PASSWORD {
             return Err(AuthError::WrongPassword);
         }
         let now = self.clock.now();

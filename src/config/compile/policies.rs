@@ -129,13 +129,13 @@ fn policy(field: &Field<'_>, name: PolicyName, known: &[RepoName], repositories:
 fn rules(field: &Field<'_>, repository: Option<&RepositorySettings>) -> Option<ReleaseRules> {
     let mut section = field.table()?;
     let mut rules = ReleaseRules::default();
-    keys_of_rules(&mut section, KEYS, &mut rules);
+    let are_read = keys_of_rules(&mut section, KEYS, &mut rules);
     rules.locked = section.get("locked", rules.locked.clone(), locked);
     let mut before: Vec<Override> = Vec::new();
     if let Some(field) = section.field("overrides") {
         field.list(|item| {
             let exception = exception(item)?;
-            if let Some(why) = why_ineffective(&exception, &rules, &before, repository) {
+            if let Some(why) = why_ineffective(&exception, are_read.then_some(&rules), &before, repository) {
                 item.fault(Fault::OverrideNever(why));
             }
             before.push(exception);
@@ -147,36 +147,36 @@ fn rules(field: &Field<'_>, repository: Option<&RepositorySettings>) -> Option<R
     Some(rules)
 }
 
-/// Reads the keys of rules. Each [`RuleKey`] defines how it is read.
-fn keys_of_rules(section: &mut Section<'_>, keys: &'static [RuleKey], rules: &mut ReleaseRules) {
+/// Reads the keys of rules. Each [`RuleKey`] defines how it is read. Returns whether all their values were read; if not,
+/// the rules are incomplete, and the keys are not checked against each other.
+fn keys_of_rules(section: &mut Section<'_>, keys: &'static [RuleKey], rules: &mut ReleaseRules) -> bool {
+    let mut are_read = true;
     for key in keys {
         let Some(field) = section.field(key.name).filter(|field| !(key.may_be_null && field.node.is_null())) else {
             continue;
         };
-        match &key.written {
-            RuleValue::Text { read, .. } => {
-                text_of_rule(&field, |text| read(rules, text));
-            }
+        are_read &= match &key.written {
+            RuleValue::Text { read, .. } => text_of_rule(&field, |text| read(rules, text)).is_some(),
             RuleValue::Texts { read, .. } => {
-                field.list(|item| text_of_rule(item, |text| read(rules, text)));
+                let items = field.list(|item| Some(text_of_rule(item, |text| read(rules, text)).is_some()));
+                items.is_some_and(|items| items.into_iter().all(|is_read| is_read))
             }
-            RuleValue::Flag { read, .. } => {
-                if let Some(flag) = field.boolean() {
-                    read(rules, flag);
-                }
-            }
-            RuleValue::Table { begin, keys, .. } => {
-                if let Some(mut section) = field.table() {
-                    begin(rules);
-                    keys_of_rules(&mut section, keys, rules);
-                    section.finish();
-                }
-            }
-        }
+            RuleValue::Flag { read, .. } => field.boolean().map(|flag| read(rules, flag)).is_some(),
+            RuleValue::Table { begin, keys, .. } => field.table().is_some_and(|mut section| {
+                begin(rules);
+                let are_read = keys_of_rules(&mut section, keys, rules);
+                section.finish();
+                are_read
+            }),
+        };
+    }
+    if !are_read {
+        return false;
     }
     for (key, sentence) in keys.iter().filter_map(|key| Some((key, (key.check)(rules)?))) {
         section.fault(key.name, Fault::Rule(sentence));
     }
+    true
 }
 
 fn text_of_rule(field: &Field<'_>, read: impl FnOnce(&str) -> Result<(), RuleParseError>) -> Option<()> {
@@ -288,10 +288,10 @@ fn line(field: &Field<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// The reason why an override never has an effect, if that is so.
+/// The reason why an override never has an effect, if that is so. `rules` is `None` if they could not be read.
 fn why_ineffective(
     exception: &Override,
-    rules: &ReleaseRules,
+    rules: Option<&ReleaseRules>,
     before: &[Override],
     repository: Option<&RepositorySettings>,
 ) -> Option<&'static str> {
@@ -300,7 +300,8 @@ fn why_ineffective(
     if repository.is_some_and(|repository| !serves(repository)) {
         return Some("the repository does not serve this package");
     }
-    if let Some(why) = RULES.iter().find_map(|rule| rule.useless_override(rules, &exception.effect)) {
+    let useless = |rules| RULES.iter().find_map(|rule| rule.useless_override(rules, &exception.effect));
+    if let Some(why) = rules.and_then(useless) {
         return Some(why);
     }
     let covers = |earlier: &Override| {

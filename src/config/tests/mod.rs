@@ -20,8 +20,8 @@ fn load_with(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, ConfigErr
     load(source, environment(variables), Path::new(BASE))
 }
 
-fn environment(variables: &[(&str, &str)]) -> Vec<(String, String)> {
-    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+fn environment(variables: &[(&str, &str)]) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
 }
 
 /// The settings, or a test that fails with the problems.

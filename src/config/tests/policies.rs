@@ -96,6 +96,26 @@ fn a_bad_policy_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_key_that_cannot_be_read_is_one_problem() {
+    for (rules, key) in [
+        ("cooldown: 7, unknown_published_at: hold, cooldown_exempt_security_fixes: true", "cooldown"),
+        ("freeze_after: soon, unknown_published_at: hold", "freeze_after"),
+        ("cooldown: 7, overrides: [{package: a, ignore_cooldown: true}]", "cooldown"),
+        ("advisory_min_severity: bad, overrides: [{package: a, ignore_advisory: X}]", "advisory_min_severity"),
+        ("retirement_reasons: [bad], overrides: [{package: a, ignore_retirement: other}]", "retirement_reasons[0]"),
+        ("licenses: {deny: [[]]}", "licenses.deny[0]"),
+        ("licenses: {unknown: perhaps}", "licenses.unknown"),
+    ] {
+        let found = problems(&policy(rules));
+        let is_one = found.lines().count() == 1;
+        assert!(is_one && found.contains(&format!("repositories.hexpm.{key}: ")), "{rules}: {found}");
+    }
+    // The other tables are checked.
+    let found = problems(&policy("cooldown: 7, licenses: {}"));
+    assert!(found.contains("licenses.deny: this denies no licence"), "{found}");
+}
+
+#[test]
 fn what_a_policy_cannot_do_is_advice() {
     let advice = load_with(&policy("licenses: {deny: [AGPL-3, MIT]}"), &[]).unwrap().advice.join("\n");
     assert!(

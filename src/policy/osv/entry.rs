@@ -120,8 +120,8 @@ fn parse_entry(entry: Entry) -> Option<ParsedAdvisory> {
     if !is_name(&entry.id) {
         return None;
     }
-    // A date that cannot be read counts as passed.
-    let withdrawn = entry.withdrawn.map(|at| date_time::parse(&at).unwrap_or_default());
+    // An advisory whose time cannot be read is not withdrawn.
+    let withdrawn = entry.withdrawn.and_then(|at| date_time::parse_with_offset(&at));
     let about = entry.affected.iter().filter_map(|about| {
         let package = about.package.as_ref().filter(|package| package.ecosystem == ECOSYSTEM)?;
         Some((package.name.as_str().into(), Affected::of(about)))

@@ -91,6 +91,9 @@ impl Rule for Licensing {
         let fault = rules.judge(&*case.known.licences(case.release)?)?;
         Some(match fault {
             LicenceFault::Denied(licence) => Reason::new(WORD, format!("has the licence {licence}")),
+            LicenceFault::Unknown(Some(text)) if text.is_empty() => {
+                Reason::new(WORD, "has an empty entry in its list of licences")
+            }
             LicenceFault::Unknown(Some(text)) => {
                 Reason::new(WORD, format!("states {text} as its licence, which SPDX does not know"))
             }
@@ -144,7 +147,7 @@ pub struct LicenceRules {
 enum LicenceFault {
     /// This entry requires a denied licence.
     Denied(Box<str>),
-    /// This entry requires a licence that SPDX does not list; `None`: the release states no licence.
+    /// This entry requires a licence that SPDX does not list, or is empty; `None`: the release states no licence.
     Unknown(Option<Box<str>>),
     /// The licences cannot be read. Contains the cause.
     Undecided(Box<str>),
@@ -191,7 +194,7 @@ impl LicenceRules {
     /// Why these licences hold a release; `None` if they do not.
     fn judge(&self, licences: &LicenceFacts) -> Option<LicenceFault> {
         let stated = match licences {
-            LicenceFacts::Stated(stated) => stated.iter().map(|text| text.trim()).filter(|text| !text.is_empty()),
+            LicenceFacts::Stated(stated) => stated.iter().map(|text| text.trim()),
             LicenceFacts::Unreadable(why) => return Some(LicenceFault::Undecided(why.clone())),
         };
         let needs: Vec<(&str, Needs)> = stated.map(|text| (text, self.needs(text))).collect();
@@ -229,8 +232,12 @@ impl LicenceRules {
                 self.licences.iter().any(|denied| denied.contains(&stated))
             }
             LicenseItem::Other(other) => {
+                // `LicenseRef-` may stand before any name: the name behind it is judged as the licence that it names.
+                let named = Licence::read(&other.lic_ref);
                 let is_denied = |text: &str| self.texts.contains(&text.to_ascii_lowercase());
-                is_denied(&other.lic_ref) || is_denied(&other.to_string())
+                named.is_some_and(|named| self.licences.iter().any(|denied| denied.contains(&named)))
+                    || is_denied(&other.lic_ref)
+                    || is_denied(&other.to_string())
             }
         }
     }

@@ -52,6 +52,7 @@ impl From<SpoolError> for VaultError {
     fn from(error: SpoolError) -> Self {
         match error {
             SpoolError::NoMemory => Self::Full(Some(error.into())),
+            SpoolError::Disk(failure) => Self::Io(failure),
         }
     }
 }

@@ -44,7 +44,7 @@ impl Intake {
     /// Appends the next bytes. After an error or a cancelled call, all further calls fail.
     ///
     /// # Errors
-    /// [`VaultError::Full`]; [`VaultError::Broken`] after an error.
+    /// [`VaultError::Full`], [`VaultError::Io`]; [`VaultError::Broken`] after an error.
     pub async fn append(&mut self, chunk: &[u8]) -> Result<(), VaultError> {
         self.batch.extend_from_slice(chunk);
         if self.batch.len() >= BATCH { self.write().await } else { Ok(()) }
@@ -53,7 +53,7 @@ impl Intake {
     /// Completes the file.
     ///
     /// # Errors
-    /// [`VaultError::Full`].
+    /// [`VaultError::Full`], [`VaultError::Io`].
     pub async fn finish(mut self) -> Result<Finished, VaultError> {
         self.write().await?;
         Ok(self.spool.take().ok_or(VaultError::Broken)?.finish())

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -117,6 +119,18 @@ impl Home {
         Self::said(child.wait_with_output().unwrap())
     }
 
+    /// Runs a command to its end, with `--config hexkeep.yaml`; its standard output is this one.
+    pub(crate) fn run_into(&self, args: &[&str], stdout: impl Into<Stdio>) -> Said {
+        let args = [&["--config", "hexkeep.yaml"], args].concat();
+        Self::said(self.command(&args, &[]).stdout(stdout).output().unwrap())
+    }
+
+    /// Runs a command to its end, with `--config hexkeep.yaml` and a variable that need not be text.
+    pub(crate) fn run_with_bytes(&self, args: &[&str], name: &str, value: &[u8]) -> Said {
+        let args = [&["--config", "hexkeep.yaml"], args].concat();
+        Self::said(self.command(&args, &[]).env(name, OsStr::from_bytes(value)).output().unwrap())
+    }
+
     fn said(output: std::process::Output) -> Said {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         // A signal has no code.
@@ -150,12 +164,29 @@ impl Home {
         self.serve_with(&["--config", "hexkeep.yaml", "serve"], &[])
     }
 
-    /// The same, with other arguments and variables; the store must be `data`.
+    /// The same, with a limit that a shell sets: `ulimit -f 8192`.
+    pub(crate) fn serve_limited(&self, limit: &str) -> Daemon {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", &format!("{limit}; exec {PROGRAM} --config hexkeep.yaml serve")])
+            .env_clear()
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.await_start(command)
+    }
+
+    /// The same as [`Home::serve`], with other arguments and variables; the store must be `data`.
     pub(crate) fn serve_with(&self, args: &[&str], env: &[(&str, &str)]) -> Daemon {
+        self.await_start(self.command(args, env))
+    }
+
+    fn await_start(&self, mut command: Command) -> Daemon {
         let addresses = self.data().join("addresses.json");
         // One that was killed has left its own.
         let _ = fs::remove_file(&addresses);
-        let mut child = self.command(args, env).spawn().unwrap();
+        let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (mut stderr, written) = (child.stderr.take().unwrap(), Arc::clone(&log));
         let reader = std::thread::spawn(move || {

@@ -15,6 +15,12 @@ const RENAMED: [(&str, &str); 7] = [
     ("wxwindows", "LGPL-2.0-only"),
 ];
 
+/// The prefix of a licence that is not in the SPDX list.
+const LICENSE_REF: &str = "LicenseRef-";
+
+/// The prefix of a document that defines such a licence.
+const DOCUMENT_REF: &str = "DocumentRef-";
+
 /// The current identifier for each SPDX name in lower case. Names with the variants `-only` and `-or-later` map to
 /// `-only`.
 static IDENTIFIERS: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
@@ -109,8 +115,26 @@ fn word(text: &str) -> String {
     if let Some(name) = IDENTIFIERS.get(&lower) {
         return (*name).to_owned();
     }
+    if let Some(reference) = with_usual_prefixes(text) {
+        return reference;
+    }
     let exception = spdx::identifiers::EXCEPTIONS.iter().find(|one| one.name.eq_ignore_ascii_case(text));
     exception.map_or_else(|| text.to_owned(), |one| one.name.to_owned())
+}
+
+/// A reference to a licence outside the SPDX list (`LicenseRef-NAME`, `DocumentRef-FILE:LicenseRef-NAME`) with its
+/// prefixes in their usual case, since the parser of expressions compares them exactly; `None` if the text is none.
+fn with_usual_prefixes(text: &str) -> Option<String> {
+    let behind = |text: &'_ str, prefix: &str| {
+        let (start, rest) = text.split_at_checked(prefix.len())?;
+        start.eq_ignore_ascii_case(prefix).then(|| format!("{prefix}{rest}"))
+    };
+    match text.split_once(':') {
+        Some((document, licence)) => {
+            Some(format!("{}:{}", behind(document, DOCUMENT_REF)?, behind(licence, LICENSE_REF)?))
+        }
+        None => behind(text, LICENSE_REF),
+    }
 }
 
 #[cfg(test)]
@@ -132,6 +156,8 @@ mod tests {
             ("BSD-2-Clause-NetBSD", "BSD-2-Clause"),
             ("(mit  or\tfoo_bar)", "(MIT  OR\tfoo_bar)"),
             ("gpl-2.0 with classpath-exception-2.0", "GPL-2.0-only WITH Classpath-exception-2.0"),
+            ("licenseref-agpl-3.0-only", "LicenseRef-agpl-3.0-only"),
+            ("mit or DOCUMENTREF-a:LICENSEREF-B+", "MIT OR DocumentRef-a:LicenseRef-B"),
             ("é+", "é+"),
             ("s+l", "s+l"),
             ("mit++ OR s++l+", "MIT OR s++l"),

@@ -26,7 +26,11 @@ fn what_spdx_does_not_know_is_held_where_that_is_the_rule() {
     let rules = rules(&["AGPL-3.0-only"], WhereUnknown::Hold);
     assert_eq!(rules.judge(&stated(&["MIT", "apache-2.0"])), None);
     assert_eq!(rules.judge(&stated(&[])), Some(LicenceFault::Unknown(None)));
-    assert_eq!(rules.judge(&stated(&[" "])), Some(LicenceFault::Unknown(None)));
+    for empty in ["", " ", "\t", "\u{a0}"] {
+        for list in [&[empty][..], &["MIT", empty], &[empty, "MIT"]] {
+            assert_eq!(rules.judge(&stated(list)), Some(LicenceFault::Unknown(Some("".into()))), "{list:?}");
+        }
+    }
     assert_eq!(rules.judge(&stated(&["MIT", "Mine"])), Some(LicenceFault::Unknown(Some("Mine".into()))));
     assert_eq!(rules.judge(&stated(&["Mine", "AGPL-3.0-only"])), Some(LicenceFault::Denied("AGPL-3.0-only".into())));
 }
@@ -48,16 +52,39 @@ fn expressions_are_taken_apart() {
         "AGPL-3.0-only WITH Mine-exception",
         "LicenseRef-acme",
         "MIT AND LicenseRef-Acme",
+        "LicenseRef-AGPL-3.0-only",
+        "licenseref-agpl-3.0-only",
+        "LICENSEREF-AGPL-3.0",
+        "LicenseRef-AGPL-3.0-or-later",
+        "MIT AND DocumentRef-x:LicenseRef-AGPL-3.0-only",
+        "documentref-x:licenseref-AGPL-3.0-only+",
+        "licenseref-ACME",
         "My own",
     ];
     for text in denied {
         assert_eq!(rules.judge(&stated(&[text])), Some(LicenceFault::Denied(text.trim().into())), "{text:?}");
     }
-    for text in ["MIT", "(MIT OR AGPL-3.0-only)", "MIT/AGPL-3.0", "MIT OR Mine", "mit with classpath-exception-2.0"] {
+    for text in [
+        "MIT",
+        "(MIT OR AGPL-3.0-only)",
+        "MIT/AGPL-3.0",
+        "MIT OR Mine",
+        "mit with classpath-exception-2.0",
+        "MIT OR licenseref-agpl-3.0-only",
+    ] {
         assert_eq!(rules.judge(&stated(&[text])), None, "{text:?}");
     }
-    for text in ["Mine", "MIT AND Mine", "Mine OR AGPL-3.0-only", "MIT AND", "MIT, AGPL-3.0-only", "NOASSERTION", "((("]
-    {
+    for text in [
+        "LicenseRef-MIT",
+        "licenseref-mit",
+        "Mine",
+        "MIT AND Mine",
+        "Mine OR AGPL-3.0-only",
+        "MIT AND",
+        "MIT, AGPL-3.0-only",
+        "NOASSERTION",
+        "(((",
+    ] {
         assert_eq!(rules.judge(&stated(&[text])), Some(LicenceFault::Unknown(Some(text.into()))), "{text:?}");
     }
 }

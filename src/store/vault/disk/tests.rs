@@ -18,6 +18,8 @@ use crate::store::vault::{Intake, WHOLE};
 struct TestDisk {
     asked: Mutex<Vec<&'static str>>,
     full: AtomicBool,
+    /// Whether the process has too many open files.
+    crowded: AtomicBool,
 }
 
 impl TestDisk {
@@ -27,6 +29,9 @@ impl TestDisk {
 
     fn tell(&self, what: &'static str) -> io::Result<()> {
         self.asked.lock().push(what);
+        if self.crowded.load(Ordering::SeqCst) {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
         if self.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 }
@@ -154,6 +159,17 @@ async fn a_full_disk_is_said_and_leaves_what_was_there() {
     let file = VaultName::from(Sha256::of(b"file"));
     assert!(matches!(site.vault.get(file, WHOLE).await, Err(VaultError::Missing(_))));
     assert_eq!(site.temporary(), 0);
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_is_not_called_full() {
+    let site = site();
+    site.disk.crowded.store(true, Ordering::SeqCst);
+    let failed = site.incoming(b"other").await.map(drop).unwrap_err();
+    assert!(matches!(failed, VaultError::Io(_)), "{failed:?}");
+    assert_eq!(failed.to_string(), "cannot create a temporary file (tmp)");
+    let cause = std::error::Error::source(&failed).unwrap().to_string();
+    assert!(cause.starts_with("Too many open files"), "{cause}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::operator::Operator;
 use super::outcome::Text;
 use super::{OperationError, Refusal};
-use crate::choice::Choice as _;
+use crate::choice::Choice;
 use crate::client_setup::{Client, Reader, Recipe, Role, VerifyingKey, recipe};
 use crate::trust::PublicKey;
 
@@ -28,13 +28,17 @@ impl ClientLines {
 pub(super) fn reader(user: Option<String>, role: Option<&str>, version: Option<&str>) -> Result<Reader, Refusal> {
     let role = match role {
         None => Role::Developer,
-        Some(word) => Role::from_word(word).ok_or_else(|| Refusal::UnknownRole(word.to_owned()))?,
+        Some(word) => choice("role", word)?,
     };
     let version = match version {
         None => None,
         Some(text) => Some(major_and_minor(text).ok_or_else(|| Refusal::ClientVersion(text.to_owned()))?),
     };
     Ok(Reader { role, user, version })
+}
+
+fn choice<C: Choice>(what: &'static str, word: &str) -> Result<C, Refusal> {
+    C::from_word(word).ok_or_else(|| Refusal::UnknownWord { what, word: word.to_owned(), words: C::words() })
 }
 
 fn major_and_minor(text: &str) -> Option<(u64, u64)> {
@@ -51,7 +55,7 @@ impl Operator {
         reader: Reader,
         json: bool,
     ) -> Result<ClientLines, OperationError> {
-        let client = Client::from_word(client).ok_or_else(|| Refusal::UnknownClient(client.to_owned()))?;
+        let client: Client = choice("client", client)?;
         let setup = self.setup();
         let managed = setup.managed(repository)?;
         if !managed.repository.identity().direct {

@@ -8,8 +8,6 @@ use super::job_exclusion::JobConflict;
 use super::signing_keys::SigningKeyError;
 use crate::auth::{AuthError, ManageError};
 use crate::cache::CacheError;
-use crate::choice::Choice as _;
-use crate::client_setup::{Client, Role};
 use crate::hex::checksum::ChecksumError;
 use crate::hex::name::{NameError, PackageName};
 use crate::hex::requirement::RequirementError;
@@ -160,12 +158,9 @@ pub enum Refusal {
     /// A purge of a virtual repository, which has no cache.
     #[error("`{repository}` is a virtual repository and has no cache; purge its members instead: {}", .members.join(", "))]
     PurgeOfVirtual { repository: String, members: Vec<String> },
-    /// A client without a recipe.
-    #[error("there are no lines for the client \"{0}\": use one of {words}", words = Client::words().join(", "))]
-    UnknownClient(String),
-    /// Not a role.
-    #[error("there is no role \"{0}\": use one of {words}", words = Role::words().join(", "))]
-    UnknownRole(String),
+    /// Not one of the words that are possible.
+    #[error("there is no {what} \"{word}\": use one of {}", .words.join(", "))]
+    UnknownWord { what: &'static str, word: String, words: Vec<&'static str> },
     /// Not a version of a client.
     #[error("\"{0}\" is not a version of a client: write its first two numbers, such as 2.4")]
     ClientVersion(String),

@@ -2,8 +2,7 @@
 //!
 //! It supports the syntax that rebar3, Mix and Gleam write and that Erlang's `file:consult` reads, without code and
 //! operators. The text is UTF-8, or Latin-1 if it is not valid UTF-8. Hex clients use a different reader for packages,
-//! which supports less syntax and reads some of it differently: [`plain`] accepts only text that both read in the same
-//! way.
+//! which supports less syntax and reads some of it differently: [`plain`] accepts only text that both read alike.
 
 use std::borrow::Cow;
 
@@ -194,8 +193,7 @@ impl Parser<'_> {
     }
 
     /// Parses up to the closing quote, after the opening one. For the reader of Hex clients, a quote after `\` or `\^`
-    /// never ends the text, not even if that backslash is itself escaped. Such a text is ambiguous and rejected by
-    /// [`plain`].
+    /// never ends the text, not even if that backslash is itself escaped. [`plain`] rejects such text as ambiguous.
     fn quoted(&mut self, quote: char) -> Result<String, TermError> {
         let mut text = String::new();
         let begun = self.at.rest();

@@ -1,5 +1,4 @@
-//! Checks the files in a gzipped tar archive: unpacking them must not write outside the target folder, and must not
-//! exceed the size limits.
+//! Checks the files in a gzipped tar archive: unpacking must not leave the target folder or exceed the size limits.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read};
@@ -49,8 +48,7 @@ pub(super) enum Fault {
 #[error("too large")]
 struct TooLarge;
 
-/// A reader that fails after a maximum of bytes, which stops decompression bombs, and remembers whether the end was
-/// reached.
+/// A reader that fails after a maximum of bytes, against decompression bombs, and knows whether it reached the end.
 pub(super) struct Counted<R> {
     inner: R,
     left: u64,
@@ -196,8 +194,7 @@ impl Clash {
 struct Unpacked(HashMap<Mark, PathKind>);
 
 impl Unpacked {
-    /// The most paths. Folders without an entry take as much memory as entries, and there can be 64 of them for each
-    /// entry.
+    /// The most paths. Folders without an entry take as much memory as entries, and there can be 64 for each entry.
     const MOST: usize = 2 * limits::ARCHIVE_ENTRIES;
 
     fn add(&mut self, parts: &[&[u8]], thing: PathKind) -> Result<(), Clash> {

@@ -3,6 +3,8 @@
 
 use std::fs::File;
 
+use hexkeep::store::StoreLock;
+
 use super::support::process::Home;
 
 const CONFIG: &str = "server: { listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0 }\n\
@@ -95,6 +97,17 @@ fn an_override_that_is_no_text_is_a_problem() {
     assert_eq!(refused.code, 64, "{refused:?}");
     assert!(refused.stderr.starts_with("environment variable HEXKEEP__: invalid name of an override"), "{refused:?}");
     assert_eq!(home.run_with_bytes(&["check-config"], "OTHER", b"\xff").code, 0);
+}
+
+#[test]
+fn another_process_that_uses_the_store_need_not_be_a_daemon() {
+    let home = Home::new(CONFIG);
+    has_an_administrator(&home);
+    let _other = StoreLock::take(&home.data()).unwrap();
+    let refused = home.run(&["user", "list"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let expected = "hexkeep: another hexkeep process uses the store, and no daemon answers at ";
+    assert!(refused.stderr.starts_with(expected), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

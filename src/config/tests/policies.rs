@@ -77,9 +77,9 @@ fn a_bad_policy_is_refused_with_its_place() {
             "overrides[0].reason: this text is too long or has more",
         ),
         (policy("overrides: [{deny: out}]"), "this override never has an effect: the repository does not serve this package"),
-        (policy("overrides: [{package: a, ignore_advisory: X}]"), "this override never has an effect: no `advisory_min_severity`"),
+        (policy("overrides: [{package: a, ignore_advisory: X}]"), "this override never has an effect: `advisory_min_severity` is not set"),
         (policy("overrides: [{package: a, ignore_retirement: other}]"), "this override never has an effect: `retirement_reasons` does"),
-        (policy("overrides: [{package: a, ignore_cooldown: true}]"), "this override never has an effect: no `cooldown` is written"),
+        (policy("overrides: [{package: a, ignore_cooldown: true}]"), "this override never has an effect: `cooldown` is not set"),
         (
             policy("overrides: [{allow: a}, {deny: a}]"),
             "t.yaml:2:74: policies.strict.repositories.hexpm.overrides[1]: this",

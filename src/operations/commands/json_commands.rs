@@ -105,7 +105,7 @@ mod tests {
             "name": "a", "email": "a@b.c", "password": "p", "active": true, "admin": true, "code": "1",
             "owner": {"user": "a"}, "permissions": ["api"], "organization": "o", "user": "u", "role": "read",
             "repository": "acme", "pattern": "*", "package": "p", "version": "1.0.0", "reason": "r", "releases": [],
-            "until": "2030-01-01", "requirement": "~> 1.0", "number": 1,
+            "until": "2030-01-01", "requirement": "~> 1.0", "number": 1, "client": "mix",
         });
         for name in NAMES {
             if *name == "org-add" {

@@ -12,7 +12,7 @@ pub(super) struct Args {
     /// The client
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(Client::words()))]
     client: String,
-    /// Key of the repository
+    /// Name of the repository in the configuration
     #[arg(value_name = "REPO")]
     repository: String,
     /// Name of the account that the client uses

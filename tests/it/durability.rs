@@ -210,7 +210,7 @@ async fn a_store_of_another_format_is_left_alone() {
         for command in ["serve", "verify-store"] {
             let refused = life.home.run(&[command]);
             assert_eq!(refused.code, 1, "{command} {foreign:?}: {refused:?}");
-            assert!(refused.stderr.contains("which this version does not know"), "{refused:?}");
+            assert!(refused.stderr.contains("which this version does not support"), "{refused:?}");
         }
         assert_eq!(fs::read_to_string(&format).unwrap(), foreign);
     }

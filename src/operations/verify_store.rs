@@ -16,14 +16,16 @@ use crate::tasks::verify_store::{self, Findings, ItemReporter, ScrubError};
 pub struct Scrubbed {
     /// Findings in the store.
     pub findings: Findings,
+    /// Local repositories with files that the database does not know, or that cannot be read.
+    pub unindexed: Vec<String>,
     /// Errors that the integrity check of the database reports.
     pub database: Vec<String>,
 }
 
 impl Scrubbed {
     pub(super) fn text(&self) -> Text {
-        let Self { findings, database } = self;
-        let Findings { resources, blobs, damaged, strangers, removed, unknown, lost } = findings;
+        let Self { findings, unindexed, database } = self;
+        let Findings { resources, blobs, damaged, strangers, removed, unknown, lost, unused, kept } = findings;
         let mut text = Text::line(format!(
             "{resources} registry resources and {blobs} files are valid; {damaged} damaged, {strangers} unexpected, {removed} removed"
         ));
@@ -37,6 +39,20 @@ impl Scrubbed {
             text.remarks.push(format!(
                 "hexkeep: {lost} files of local repositories are missing or damaged, and cannot be downloaded again: restore \
                  local/blobs in the storage path from a backup"
+            ));
+        }
+        if !unindexed.is_empty() {
+            let repositories = unindexed.join(", ");
+            text.remarks.push(format!(
+                "hexkeep: files of {repositories} contain releases that are missing in the database, or cannot be read: run \
+                 `hexkeep reindex` for each of these repositories first; {kept} files of local repositories that the \
+                 database does not list were kept, because there is no other copy"
+            ));
+        }
+        if *unused > 0 {
+            text.remarks.push(format!(
+                "hexkeep: nothing refers to {unused} files of local repositories; run the command with --repair to remove \
+                 them"
             ));
         }
         if findings.needs_repair() {
@@ -65,8 +81,9 @@ impl Operator {
         for local in all().filter_map(|repository| repository.as_local()) {
             own.extend(local.files().await?);
         }
-        let named = self.state.named_files().await?;
-        let local = verify_store::LocalRepositories { own, named, now: self.shared.clock.now() };
+        let referred = self.referred_files().await?;
+        let unindexed = referred.in_sidecars.unindexed.iter().cloned().collect();
+        let local = verify_store::LocalRepositories { own, referred, now: self.shared.clock.now() };
         let own = local.own.len() as u64;
         let cached = shutdown::blocking(move || {
             let mut telling = ItemReporter::begin(report, verify_store::count(&store)? + own);
@@ -76,10 +93,14 @@ impl Operator {
         });
         let (mut findings, mut telling) = cached.await??;
         let orphans = verify_store::run_local(&*self.shared.store.local, &local, &mut findings, &mut telling).await?;
-        findings.strangers += orphans.len() as u64;
         if repair && !orphans.is_empty() {
-            findings.removed += self.remove_orphans(orphans).await?;
+            let removed = self.remove_orphans(orphans).await?;
+            findings.strangers += removed;
+            findings.removed += removed;
+        } else {
+            findings.strangers += orphans.len() as u64;
+            findings.unused += orphans.len() as u64;
         }
-        Ok(Scrubbed { findings, database: self.state.check().await? })
+        Ok(Scrubbed { findings, unindexed, database: self.state.check().await? })
     }
 }

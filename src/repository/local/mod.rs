@@ -13,11 +13,13 @@ mod publish;
 mod reindex;
 pub(super) mod search;
 mod sidecar;
+mod sidecar_files;
 mod unindexed_files;
 
 pub use error::{LocalFailure, WriteError};
 pub use publish::{PublishOptions, Published, Received, Upload};
 pub use reindex::Reindexed;
+pub use sidecar_files::SidecarFiles;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -45,7 +45,7 @@ pub struct RestoredRelease<'a> {
     pub docs: Option<Docs>,
     /// The retirement, if any.
     pub retirement: Option<&'a Retirement>,
-    /// The owners of the package.
+    /// Owners to add to the package.
     pub owners: &'a [(String, OwnerLevel)],
 }
 
@@ -90,8 +90,7 @@ impl State {
                 }
             };
             writing.release(package, version, new, [now; 3]).await?;
-            let gone = "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3";
-            writing.run(sql(gone).bind(repository).bind(name).bind(version)).await?;
+            writing.remove_tombstone(subject).await?;
             writing.touch(package, now).await?;
             writing.claim(repository, name, now).await?;
             writing.log(now, Action::ReleasePublish, subject, &format!("outer checksum {}", new.outer), by).await?;
@@ -202,8 +201,10 @@ impl State {
             let Some(package) = writing.package(repository, name).await? else { return Ok(false) };
             let digest = docs.map(|docs| docs.digest.to_string());
             let size = docs.map(|docs| i64::try_from(docs.size).unwrap_or(i64::MAX));
-            let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4 WHERE package_id = $1 AND version = $2";
-            if writing.run(sql(set).bind(package).bind(version).bind(&digest).bind(size)).await? == 0 {
+            let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4, updated_at = $5 \
+                       WHERE package_id = $1 AND version = $2";
+            let set = sql(set).bind(package).bind(version).bind(&digest).bind(size);
+            if writing.run(set.bind(sql_time(now))).await? == 0 {
                 return Ok(false);
             }
             let touch = sql("UPDATE packages SET docs_updated_at = $2 WHERE id = $1");
@@ -216,17 +217,23 @@ impl State {
         .await
     }
 
-    /// Writes a release with its original data, from its files; see [`RestoredRelease`].
+    /// Writes a release with its original data, from its files; see [`RestoredRelease`]. Returns `false`, and changes
+    /// nothing, if the database knows the version and its record is final or not older.
     pub async fn restore(
         &self,
         now: Timestamp,
         subject: Subject<'_>,
         restored: &RestoredRelease<'_>,
         by: &Actor,
-    ) -> Result<(), StateError> {
+    ) -> Result<bool, StateError> {
         let (repository, name, version) = subject;
         let (inserted_at, updated_at) = (sql_time(restored.inserted_at), sql_time(restored.updated_at));
         self.writing("restore a release", Lock::Repository(repository), |mut writing| async move {
+            let recorded = writing.recorded_version(subject).await?;
+            if recorded.is_some_and(|recorded| recorded.counts(restored.updated_at)) {
+                return Ok(false);
+            }
+            writing.remove_tombstone(subject).await?;
             let upsert = "INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $4) \
                           ON CONFLICT (repository, name) DO UPDATE SET \
                           inserted_at = CASE WHEN packages.inserted_at < $3 THEN packages.inserted_at ELSE $3 END, \
@@ -249,7 +256,8 @@ impl State {
             writing.latest(package).await?;
             writing.claim(repository, name, restored.inserted_at).await?;
             writing.log(now, Action::ReleaseRestore, subject, "restored from its files", by).await?;
-            writing.commit().await
+            writing.commit().await?;
+            Ok(true)
         })
         .await
     }
@@ -331,7 +339,7 @@ impl Writing<'_> {
     }
 
     /// Determines the latest release, because SQL cannot sort versions.
-    async fn latest(&mut self, package: i64) -> Result<(), StateError> {
+    pub(super) async fn latest(&mut self, package: i64) -> Result<(), StateError> {
         let wrap = || StateError::query("sort the releases of a package");
         let rows = sql("SELECT id, version FROM releases WHERE package_id = $1")
             .bind(package)

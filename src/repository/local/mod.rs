@@ -309,19 +309,6 @@ impl LocalRepository {
         Ok(self.index.has_tarball(outer).await?)
     }
 
-    /// Every file that must exist, with its path.
-    pub async fn files(&self) -> Result<Vec<(String, Sha256)>, RepoError> {
-        let mut files = Vec::new();
-        for package in self.state.listed(self.key().as_str()).await? {
-            for release in &package.releases {
-                let of = format!("{}-{}", package.name, release.version);
-                files.push((format!("{}/tarballs/{of}.tar", self.key()), release.outer));
-                files.extend(release.docs.map(|docs| (format!("{}/docs/{of}.tar.gz", self.key()), docs.digest)));
-            }
-        }
-        Ok(files)
-    }
-
     /// The packages of this repository that a user owns and a caller may read, by name.
     pub async fn owned(&self, grant: &ReadGrant, username: &str) -> Result<Vec<String>, RepoError> {
         self.check(grant)?;

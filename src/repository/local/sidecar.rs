@@ -75,7 +75,8 @@ impl LocalRepository {
         }
     }
 
-    async fn sidecars(&self, name: &PackageName) -> Result<Vec<Sidecar>, StateError> {
+    /// The content of the files of a package, from the database.
+    pub(super) async fn sidecars(&self, name: &PackageName) -> Result<Vec<Sidecar>, StateError> {
         let (key, package) = (self.key().as_str(), name.as_str());
         let (releases, owners) = match self.state.package(key, package).await? {
             Some(package) => (package.releases, package.owners),
@@ -91,7 +92,7 @@ impl LocalRepository {
 
     /// Writes the files of the last changed package again, in case of a crash between the change of the database and
     /// that of the files. Called once, before any other change. If files contain more than the database, they stay as
-    /// they are.
+    /// they are; so does a file that is newer.
     pub async fn catch_up(&self) {
         if self.unknown.any() {
             return;
@@ -102,7 +103,25 @@ impl LocalRepository {
         };
         let Some(last) = newest.into_iter().find_map(|entry| entry.package) else { return };
         let Ok(name) = last.parse::<PackageName>() else { return };
-        self.write_sidecars(&name).await;
+        let sidecars = match self.sidecars(&name).await {
+            Ok(sidecars) => sidecars,
+            Err(error) => return self.not_written(&error),
+        };
+        let mut not_newer = Vec::new();
+        for sidecar in sidecars {
+            match self.read_sidecar(&sidecar.package, &sidecar.version).await {
+                Ok(Some(file)) if !sidecar.counts_against(&file) => {}
+                Ok(_) => not_newer.push(sidecar),
+                Err(error) => self.not_written(&error),
+            }
+        }
+        self.store_sidecars(not_newer).await;
+    }
+
+    /// The content of the file of a version; `None` if there is no readable one.
+    async fn read_sidecar(&self, name: &str, version: &str) -> Result<Option<Sidecar>, VaultError> {
+        let bytes = self.shared.store.local.read(self.path(name, version)?.into(), MAX_BYTES).await?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     /// Removes the file of a removed version.
@@ -202,6 +221,12 @@ impl Sidecar {
                 removed_by: tombstone.removed_by.clone(),
             }),
         }
+    }
+
+    /// Whether this record of the database counts, and not a file about the same version: it is final, or the file is
+    /// not newer.
+    pub(super) fn counts_against(&self, file: &Self) -> bool {
+        self.tombstone.as_ref().is_some_and(|tombstone| tombstone.is_final) || self.updated_at >= file.updated_at
     }
 
     /// The owners of the package when the file was last written.

@@ -1,10 +1,12 @@
-//! Lists the files that sidecars refer to, so that they are kept while the database does not know them.
+//! Lists the files of local repositories: those that the database refers to, and those that sidecars refer to, so that
+//! they are kept while the database does not know them.
 
 use std::collections::BTreeSet;
 
 use futures_util::TryStreamExt as _;
 
 use super::sidecar::{FORMAT, MAX_BYTES, Sidecar};
+use super::{LocalFailure, LocalRepository};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::repository::RepoError;
@@ -28,7 +30,7 @@ impl SidecarFiles {
         // Files are listed folder by folder.
         let mut known = (String::new(), BTreeSet::new());
         let mut files = vault.list(Prefix::Folders);
-        while let Some(listed) = files.try_next().await.map_err(super::LocalFailure::from)? {
+        while let Some(listed) = files.try_next().await.map_err(LocalFailure::from)? {
             let path = match listed {
                 Listed::File(VaultName::Path(path)) => path,
                 Listed::File(VaultName::Digest(_)) => continue,
@@ -58,6 +60,21 @@ impl SidecarFiles {
             }
         }
         Ok(found)
+    }
+}
+
+impl LocalRepository {
+    /// Every file that must exist, with its path.
+    pub async fn files(&self) -> Result<Vec<(String, Sha256)>, RepoError> {
+        let mut files = Vec::new();
+        for package in self.state.listed(self.key().as_str()).await? {
+            for release in &package.releases {
+                let of = format!("{}-{}", package.name, release.version);
+                files.push((format!("{}/tarballs/{of}.tar", self.key()), release.outer));
+                files.extend(release.docs.map(|docs| (format!("{}/docs/{of}.tar.gz", self.key()), docs.digest)));
+            }
+        }
+        Ok(files)
     }
 }
 

@@ -114,7 +114,8 @@ async fn what_is_published_is_listed_found_and_removed(database: Database) {
     let buried = state.tombstone("acme", "core", "1.0.0").await.unwrap().unwrap();
     assert_eq!((buried.outer, buried.is_final, buried.reason.as_str()), (one, false, "reverted"));
     assert!(state.clear_tombstone(at(8), core, &by).await.unwrap());
-    state.restore_tombstone(core, &buried, &[]).await.unwrap();
+    assert!(state.restore_tombstone(at(8), core, &buried, &[], &by).await.unwrap());
+    assert!(!state.restore_tombstone(at(8), core, &buried, &[], &by).await.unwrap(), "it is not newer");
     state.remove_release(at(9), ("acme", "core", Some("1.1.0")), (true, "bad"), &by, anything).await.unwrap().unwrap();
     assert!(state.tombstone("acme", "core", "1.1.0").await.unwrap().unwrap().is_final);
     assert_eq!(state.package("acme", "core").await.unwrap(), None, "the package has no releases");
@@ -150,7 +151,8 @@ async fn owners_change_and_releases_are_restored(database: Database) {
         retirement: None,
         owners: &[("dave".to_owned(), OwnerLevel::Full)],
     };
-    state.restore(at(10), ("acme", "core", Some("0.9.0")), &restored, &by).await.unwrap();
+    assert!(state.restore(at(10), ("acme", "core", Some("0.9.0")), &restored, &by).await.unwrap());
+    assert!(!state.restore(at(10), ("acme", "core", Some("0.9.0")), &restored, &by).await.unwrap(), "it is not newer");
     let package = state.package("acme", "core").await.unwrap().unwrap();
     assert_eq!((package.inserted_at, package.updated_at, package.releases.len()), (at(2), at(5), 2));
     assert!(state.is_owned("acme", "core").await.unwrap());

@@ -9,7 +9,22 @@ use crate::repository::LocalRepository;
 use crate::repository::local::SidecarFiles;
 use crate::tasks::verify_store::{self, ReferredFiles};
 
+/// Why sidecars are owed.
+pub(super) const OWED: &str =
+    "files beside the tarballs could not be written, or are newer than the database; see the log";
+
 impl Operator {
+    /// Writes the sidecars that are owed. Returns the number of packages whose sidecars are still owed.
+    pub(super) async fn write_owed_sidecars(&self) -> Result<usize, OperationError> {
+        let mut owed = 0;
+        for repository in self.repositories() {
+            if let Some(local) = repository.as_local() {
+                owed += local.write_owed_sidecars().await?;
+            }
+        }
+        Ok(owed)
+    }
+
     /// The files of local repositories that the database or a sidecar refers to.
     pub(super) async fn referred_files(&self) -> Result<ReferredFiles, OperationError> {
         let in_database = self.state.named_files().await?;

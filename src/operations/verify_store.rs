@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::OperationError;
 use super::operator::Operator;
-use super::outcome::Text;
+use super::orphans::OWED;
+use super::outcome::{Text, count};
 use crate::shutdown;
 use crate::tasks::report::Reporter;
 use crate::tasks::verify_store::{self, Findings, ItemReporter, ScrubError};
@@ -18,13 +19,15 @@ pub struct Scrubbed {
     pub findings: Findings,
     /// Local repositories with files that the database does not know, or that cannot be read.
     pub unindexed: Vec<String>,
+    /// Number of packages of local repositories whose sidecars could not be written.
+    pub owed: usize,
     /// Errors that the integrity check of the database reports.
     pub database: Vec<String>,
 }
 
 impl Scrubbed {
     pub(super) fn text(&self) -> Text {
-        let Self { findings, unindexed, database } = self;
+        let Self { findings, unindexed, owed, database } = self;
         let Findings { resources, blobs, damaged, strangers, removed, unknown, lost, unused, kept } = findings;
         let mut text = Text::line(format!(
             "{resources} registry resources and {blobs} files are valid; {damaged} damaged, {strangers} unexpected, {removed} removed"
@@ -47,6 +50,12 @@ impl Scrubbed {
                 "hexkeep: files of {repositories} contain releases that are missing in the database, or cannot be read: run \
                  `hexkeep reindex` for each of these repositories first; {kept} files of local repositories that the \
                  database does not list were kept, because there is no other copy"
+            ));
+        }
+        if *owed > 0 {
+            text.remarks.push(format!(
+                "hexkeep: only the database has the last change of {}, because {OWED}",
+                count(*owed, "package", "packages")
             ));
         }
         if *unused > 0 {
@@ -77,6 +86,7 @@ impl Operator {
         let remotes: Vec<_> = all().filter_map(|repository| repository.as_remote().map(Arc::clone)).collect();
         let virtuals: Vec<_> = all().filter_map(|repository| repository.as_virtual().cloned()).collect();
         let (store, installs) = (Arc::clone(&self.shared.store), Arc::clone(&setup.installs));
+        let owed = self.write_owed_sidecars().await?;
         let mut own = Vec::new();
         for local in all().filter_map(|repository| repository.as_local()) {
             own.extend(local.files().await?);
@@ -101,6 +111,6 @@ impl Operator {
             findings.strangers += orphans.len() as u64;
             findings.unused += orphans.len() as u64;
         }
-        Ok(Scrubbed { findings, unindexed, database: self.state.check().await? })
+        Ok(Scrubbed { findings, unindexed, owed, database: self.state.check().await? })
     }
 }

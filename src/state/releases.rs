@@ -93,7 +93,9 @@ impl State {
             writing.remove_tombstone(subject).await?;
             writing.touch(package, now).await?;
             writing.claim(repository, name, now).await?;
-            writing.log(now, Action::ReleasePublish, subject, &format!("outer checksum {}", new.outer), by).await?;
+            writing
+                .log_change(now, Action::ReleasePublish, subject, &format!("outer checksum {}", new.outer), by)
+                .await?;
             writing.commit().await?;
             Ok(Ok(decided))
         })
@@ -136,7 +138,7 @@ impl State {
             writing.touch(package, now).await?;
             writing.keep_claim(repository, package).await?;
             let action = if is_final { Action::ReleaseRemove } else { Action::ReleaseRevert };
-            writing.log(now, action, subject, reason, by).await?;
+            writing.log_change(now, action, subject, reason, by).await?;
             writing.commit().await?;
             Ok(Ok(true))
         })
@@ -152,7 +154,9 @@ impl State {
                 "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3 AND is_final = 0";
             let cleared = writing.run(sql(clear).bind(repository).bind(name).bind(version)).await? > 0;
             if cleared {
-                writing.log(now, Action::TombstoneClear, subject, "the version may be published again", by).await?;
+                writing
+                    .log_change(now, Action::TombstoneClear, subject, "the version may be published again", by)
+                    .await?;
             }
             writing.commit().await?;
             Ok(cleared)
@@ -181,7 +185,7 @@ impl State {
             }
             writing.touch(package, now).await?;
             let action = if retirement.is_some() { Action::ReleaseRetire } else { Action::ReleaseUnretire };
-            writing.log(now, action, subject, reason.unwrap_or("no longer retired"), by).await?;
+            writing.log_change(now, action, subject, reason.unwrap_or("no longer retired"), by).await?;
             writing.commit().await?;
             Ok(true)
         })
@@ -210,7 +214,7 @@ impl State {
             let touch = sql("UPDATE packages SET docs_updated_at = $2 WHERE id = $1");
             writing.run(touch.bind(package).bind(sql_time(now))).await?;
             let action = if docs.is_some() { Action::DocsPublish } else { Action::DocsRevert };
-            writing.log(now, action, subject, digest.as_deref().unwrap_or("removed"), by).await?;
+            writing.log_change(now, action, subject, digest.as_deref().unwrap_or("removed"), by).await?;
             writing.commit().await?;
             Ok(true)
         })
@@ -357,6 +361,19 @@ impl Writing<'_> {
         }
         let set = sql("UPDATE packages SET latest = $2 WHERE id = $1").bind(package);
         self.run(set.bind(newest.map(|(_, _, id)| id))).await.map(drop)
+    }
+
+    /// Adds an entry about a change of a package to the audit log, and marks the package: its sidecars are owed.
+    pub(super) async fn log_change(
+        &mut self,
+        now: Timestamp,
+        action: Action,
+        subject: Subject<'_>,
+        detail: &str,
+        by: &Actor,
+    ) -> Result<(), StateError> {
+        self.log(now, action, subject, detail, by).await?;
+        self.owe_sidecars(subject.0, subject.1).await
     }
 
     pub(super) async fn log(

@@ -264,11 +264,17 @@ impl LocalRepository {
         }))
     }
 
-    /// Loads a committed change of a package into the index, and notifies others of it.
-    async fn announce(&self, name: &PackageName) -> Result<(), LocalFailure> {
-        self.index.changed(name).await?;
+    /// Loads a committed change of a package into the index, and notifies others of it. If it cannot be loaded, the next
+    /// reader loads it: a failure does not undo the change.
+    async fn announce(&self, name: &PackageName) {
+        if let Err(error) = self.index.changed(name).await {
+            tracing::error!(
+                repository = %self.key(), package = %name, error = &error as &dyn std::error::Error,
+                "a change could not be loaded into the index: the next request loads it"
+            );
+            self.index.forget().await;
+        }
         self.announce_changed(name);
-        Ok(())
     }
 
     /// Notifies others that a package has changed.

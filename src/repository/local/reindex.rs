@@ -53,6 +53,8 @@ struct Known {
     packages: BTreeSet<String>,
     /// The content that the files of the last package should have.
     sidecars: Option<(PackageName, Vec<Sidecar>)>,
+    /// Packages that the database knew and that have a file which differed from it.
+    differing: BTreeSet<PackageName>,
 }
 
 impl LocalRepository {
@@ -66,8 +68,7 @@ impl LocalRepository {
         let _one = self.changing.lock().await;
         grant.confirm().await.map_err(WriteError::Withdrawn)?;
         let mut done = Reindexed::default();
-        let mut known = Known { packages: self.state.known_packages(self.key().as_str()).await?, sidecars: None };
-        let mut overruled = BTreeSet::new();
+        let mut known = Known { packages: self.state.known_packages(self.key().as_str()).await?, ..Known::default() };
         let vault = &self.shared.store.local;
         let mut files = vault.list(Prefix::Folder(self.folder()?));
         while let Some(listed) = files.try_next().await? {
@@ -85,14 +86,13 @@ impl LocalRepository {
                 Ok(Outcome::Restored) => done.restored += 1,
                 Ok(Outcome::Unchanged) => done.unchanged += 1,
                 Ok(Outcome::Taken) => done.taken += 1,
-                Ok(Outcome::Kept(name, version)) => {
-                    done.kept.push(format!("{name} {version}"));
-                    overruled.insert(name);
-                }
+                Ok(Outcome::Kept(name, version)) => done.kept.push(format!("{name} {version}")),
                 Err(why) => done.failed.push(format!("{file}: {why}")),
             }
         }
-        for name in &overruled {
+        let names: Vec<&str> = known.differing.iter().map(PackageName::as_str).collect();
+        self.state.owe_sidecars(self.key().as_str(), &names).await?;
+        for name in &known.differing {
             self.write_sidecars(name).await;
         }
         self.index.forget().await;
@@ -131,11 +131,18 @@ impl LocalRepository {
             match recorded {
                 recorded if *recorded == sidecar && sidecar.removed => return Ok(Outcome::Taken),
                 recorded if *recorded == sidecar => return Ok(Outcome::Unchanged),
-                recorded if recorded.counts_against(&sidecar) => return Ok(Outcome::Kept(name, sidecar.version)),
+                recorded if recorded.counts_against(&sidecar) => {
+                    known.differing.insert(name.clone());
+                    return Ok(Outcome::Kept(name, sidecar.version));
+                }
                 _ => {}
             }
         }
-        let owners = if known.packages.contains(name.as_str()) { Vec::new() } else { sidecar.owners() };
+        let is_known = known.packages.contains(name.as_str());
+        if is_known {
+            known.differing.insert(name.clone());
+        }
+        let owners = if is_known { Vec::new() } else { sidecar.owners() };
         let outer = Sha256::from_hex(&sidecar.outer_checksum).map_err(|error| error.to_string())?;
         if sidecar.removed {
             let written = self.restore_tombstone(grant, &sidecar, outer, &owners).await;

@@ -128,6 +128,26 @@ async fn what_is_published_is_listed_found_and_removed(database: Database) {
     assert_eq!(state.audit_of_repository("acme", 1).await.unwrap().len(), 10);
 }
 
+async fn changes_owe_sidecars_until_they_are_written(database: Database) {
+    let (state, by) = (database.open().await, Actor::console());
+    publish(&state, ("acme", "core", Some("1.0.0")), "one", 1).await;
+    let first = state.sidecar_mark("acme", "core").unwrap();
+    state.retire(at(2), ("acme", "core", Some("1.0.0")), None, &by).await.unwrap();
+    let second = state.sidecar_mark("acme", "core").unwrap();
+    assert_eq!(state.owed_sidecars("acme").await.unwrap(), [("core".to_owned(), second)]);
+    state.sidecars_written(first).await.unwrap();
+    state.clear_written_sidecars().await.unwrap();
+    assert_eq!(state.owed_sidecars("acme").await.unwrap(), [("core".to_owned(), second)], "of an earlier change");
+    assert_eq!(database.open().await.owed_sidecars("acme").await.unwrap(), [("core".to_owned(), second)]);
+    state.sidecars_written(second).await.unwrap();
+    state.clear_written_sidecars().await.unwrap();
+    assert_eq!(state.owed_sidecars("acme").await.unwrap(), []);
+    assert_eq!(state.sidecar_mark("acme", "core"), None);
+    state.owe_sidecars("acme", &["core"]).await.unwrap();
+    assert_eq!(state.owed_sidecars("acme").await.unwrap().len(), 1);
+    assert_eq!(state.owed_sidecars("other").await.unwrap(), []);
+}
+
 async fn owners_change_and_releases_are_restored(database: Database) {
     let (state, by) = (database.open().await, Actor::console());
     publish(&state, ("acme", "core", Some("1.0.0")), "one", 5).await;
@@ -158,4 +178,8 @@ async fn owners_change_and_releases_are_restored(database: Database) {
     assert!(state.is_owned("acme", "core").await.unwrap());
 }
 
-on_each_engine!(what_is_published_is_listed_found_and_removed, owners_change_and_releases_are_restored);
+on_each_engine!(
+    what_is_published_is_listed_found_and_removed,
+    changes_owe_sidecars_until_they_are_written,
+    owners_change_and_releases_are_restored
+);

@@ -16,7 +16,7 @@ use crate::operations::Operations;
 use crate::operations::setup::{Managed, MirrorSchedule, Setup};
 use crate::operations::signing_keys::{KeyFile, SigningKeys};
 use crate::repository::fetch_log::{Addresses, FetchLogOptions};
-use crate::repository::{Catalog, Directory, FetchLog, KeyRing};
+use crate::repository::{Catalog, Directory, FetchLog, KeyRing, LocalRepository};
 use crate::shutdown;
 use crate::size::ByteSize;
 
@@ -176,6 +176,17 @@ pub(super) async fn configure(
     .await??;
     for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
         local.compare_with_files().await?;
+        write_owed_sidecars(local).await;
     }
     Ok(configured)
+}
+
+/// Writes the sidecars of a repository that are owed.
+pub(super) async fn write_owed_sidecars(local: &LocalRepository) {
+    if let Err(error) = local.write_owed_sidecars().await {
+        tracing::error!(
+            repository = %local.key(), error = &error as &dyn std::error::Error,
+            "cannot write the files beside tarballs that are owed"
+        );
+    }
 }

@@ -112,9 +112,6 @@ impl Core {
         let (log, together) = (Arc::clone(&ground.fetch_log), Arc::clone(&ground.together));
         let configured = configure(settings, ground, secret.clone(), None).await?;
         configured.introduce(&directory);
-        for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
-            local.catch_up().await;
-        }
         let setup = configured.setup(configured.settings.server.public_url.clone());
         let operator = Operator::new(shared.clone(), state.clone(), Arc::clone(&log), setup);
         let core = Arc::new_cyclic(|me| Self {
@@ -232,6 +229,13 @@ impl Core {
         }
         if let Err(error) = self.fetch_log.write().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot save the latest entries of the fetch log");
+        }
+        if let Err(error) = self.state.clear_written_sidecars().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "cannot record which files beside tarballs are written: they are compared at the next start"
+            );
         }
         self.state.close().await;
     }

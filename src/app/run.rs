@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::build::Inputs;
+use super::configured::write_owed_sidecars;
 use super::core::{Core, OnReload};
 use super::error::StartError;
 use crate::admin::ops::{Health, OpsListener};
@@ -19,6 +20,7 @@ use crate::http::Site;
 use crate::http::listener::Listener;
 use crate::http::tls;
 use crate::operations::Operations;
+use crate::repository::Repository;
 use crate::shutdown::Tasks;
 use crate::store::StoreLock;
 use crate::telemetry::metrics::RepositoryLabels;
@@ -32,6 +34,9 @@ const USES_EVERY: Duration = Duration::from_secs(10);
 
 /// Number of such intervals between two removals of expired tokens and old log lines: four removals a day.
 const PURGE_EVERY: u64 = 6 * 360;
+
+/// Number of such intervals between two attempts to write sidecars that are owed: one attempt a minute.
+const OWED_EVERY: u64 = 6;
 
 /// File in the storage path with the bound addresses. With port 0, this is the only way to find the port.
 pub const ADDRESSES: &str = "addresses.json";
@@ -161,7 +166,7 @@ impl App {
         self.core.close().await;
     }
 
-    /// Saves the last use of keys and the fetch log, and removes expired entries.
+    /// Saves the last use of keys and the fetch log, removes expired entries, and writes sidecars that are owed.
     fn save_state_periodically(&self) {
         // A weak reference, so that a slow write does not keep the store open at a stop.
         let (core, tasks) = (Arc::downgrade(&self.core), self.private.clone());
@@ -179,6 +184,12 @@ impl App {
                 let mut failed = accounts.write_last_uses().await.err().or(fetches.write().await.err());
                 if count.is_multiple_of(PURGE_EVERY) {
                     failed = failed.or(accounts.purge().await.err()).or(fetches.clean().await.err());
+                }
+                if count.is_multiple_of(OWED_EVERY) {
+                    let repositories = core.upgrade().map(|core| core.repositories()).unwrap_or_default();
+                    for local in repositories.iter().filter_map(Repository::as_local) {
+                        write_owed_sidecars(local).await;
+                    }
                 }
                 if let Some(error) = failed {
                     let error = &error as &dyn std::error::Error;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bundle::new_file;
 use super::operator::Operator;
+use super::orphans::OWED;
 use super::outcome::{Text, count};
 use super::{OperationError, Refusal};
 use crate::shutdown;
@@ -29,6 +30,8 @@ pub struct BackedUp {
     pub file: PathBuf,
     /// Ids and files of signing keys that are outside of the store, so that the backup does not contain them.
     pub keys_outside: Vec<(String, PathBuf)>,
+    /// Number of packages of local repositories whose sidecars could not be written.
+    pub owed: usize,
 }
 
 /// The result of a restore.
@@ -44,12 +47,16 @@ pub struct Restored {
 
 impl BackedUp {
     pub(super) fn text(&self) -> Text {
-        let Self { files, bytes, file, keys_outside } = self;
+        let Self { files, bytes, file, keys_outside, owed } = self;
         let outside = keys_outside.iter().map(|(id, path)| {
             format!("the backup does not contain the signing key `{id}` in {}, which is outside of the store: save this file separately", path.display())
         });
+        let owed = (*owed > 0).then(|| {
+            let packages = count(*owed, "package", "packages");
+            format!("in the backup, only the database has the last change of {packages}, because {OWED}")
+        });
         Text {
-            remarks: outside.collect(),
+            remarks: outside.chain(owed).collect(),
             ..Text::line(format!("wrote {} ({bytes} bytes) to {}", count(*files, "file", "files"), file.display()))
         }
     }
@@ -76,6 +83,7 @@ impl Drop for Scratch {
 impl Operator {
     pub(super) async fn backup(&self, file: PathBuf, report: Reporter) -> Result<BackedUp, OperationError> {
         let (folder, name) = new_file(&file)?;
+        let owed = self.write_owed_sidecars().await?;
         let store = Arc::clone(&self.shared.store);
         let scratch = Scratch(store.scratch("backup.sqlite"));
         self.state.copy_to(&scratch.0).await?;
@@ -87,7 +95,7 @@ impl Operator {
         let contents = written.await?.map_err(|error: BackupError| error)?;
         let setup = self.setup();
         let outside = setup.signing_keys.files().iter().filter_map(|key| Some((key.id.clone(), key.path.clone()?)));
-        Ok(BackedUp { files: contents.files, bytes: contents.bytes, file, keys_outside: outside.collect() })
+        Ok(BackedUp { files: contents.files, bytes: contents.bytes, file, keys_outside: outside.collect(), owed })
     }
 }
 

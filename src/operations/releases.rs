@@ -11,7 +11,7 @@ use crate::auth::WriteGrant;
 use crate::hex::name::{PackageName, PolicyName};
 use crate::hex::version::ReleaseVersion;
 use crate::repository::Repository;
-use crate::repository::local::WriteError;
+use crate::repository::local::{Reindexed, WriteError};
 use crate::repository::remote::ForgetOutcome;
 use crate::state::audit::Actor;
 use crate::state::claims;
@@ -44,8 +44,12 @@ pub enum ReleaseOutcome {
     Reindexed {
         /// Number of restored releases.
         restored: usize,
+        /// Number of releases that the database has as their files do.
+        unchanged: usize,
         /// Number of removed versions, which cannot be used again.
         taken: usize,
+        /// Releases and removed versions that the database has otherwise than their files, which are not newer.
+        kept: Vec<String>,
         /// Files that could not be read, and why.
         failed: Vec<String>,
     },
@@ -62,13 +66,19 @@ impl ReleaseOutcome {
             Self::Forgotten { repository, package } => Text::remark(format!(
                 "removed the claim of {repository} to {package}: other repositories can now serve it"
             )),
-            Self::Reindexed { restored, taken, failed } => Text {
-                remarks: failed.clone(),
-                failed: !failed.is_empty(),
-                ..Text::line(format!(
-                    "restored {restored} releases from their files; {taken} removed versions cannot be published again"
-                ))
-            },
+            Self::Reindexed { restored, unchanged, taken, kept, failed } => {
+                let mut text = Text::line(format!(
+                    "restored {restored} releases from their files, {unchanged} unchanged; {taken} removed versions cannot \
+                     be published again"
+                ));
+                if !kept.is_empty() {
+                    let kept_releases = count(kept.len(), "release", "releases");
+                    text.lines
+                        .push(format!("kept {kept_releases} as the database has them; their files are not newer:"));
+                    text.lines.extend(kept.iter().map(|release| format!("  {release}")));
+                }
+                Text { remarks: failed.clone(), failed: !failed.is_empty(), ..text }
+            }
         }
     }
 }
@@ -104,8 +114,8 @@ impl Operator {
             ReleaseCommand::Forget { repository, package } => self.forget_name(repository, package, by).await,
             ReleaseCommand::Reindex { repository } => {
                 let (local, grant) = self.local_with_grant(&repository, by)?;
-                let done = local.reindex(&grant).await?;
-                Ok(ReleaseOutcome::Reindexed { restored: done.restored, taken: done.taken, failed: done.failed })
+                let Reindexed { restored, unchanged, taken, kept, failed } = local.reindex(&grant).await?;
+                Ok(ReleaseOutcome::Reindexed { restored, unchanged, taken, kept, failed })
             }
         }
     }

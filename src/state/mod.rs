@@ -15,6 +15,7 @@ pub mod grants;
 pub mod keys;
 pub mod ledger;
 pub mod organizations;
+mod owed_sidecars;
 mod owner;
 pub mod owners;
 mod package;
@@ -109,6 +110,8 @@ pub struct State {
     writer: Arc<tokio::sync::Mutex<()>>,
     /// The claimed names that were read so far.
     books: Arc<claims::ClaimIndex>,
+    /// The marks of packages whose sidecars are owed.
+    marks: Arc<owed_sidecars::Marks>,
 }
 
 /// The name of the database file below the storage path.
@@ -133,7 +136,7 @@ impl State {
     }
 
     fn of(pool: Pool) -> Self {
-        Self { pool, writer: Arc::default(), books: Arc::default() }
+        Self { pool, writer: Arc::default(), books: Arc::default(), marks: Arc::default() }
     }
 
     /// Runs the integrity check of the database; returns the errors. Not supported for PostgreSQL.
@@ -161,6 +164,9 @@ struct Writing<'a> {
     /// The changes of claims, applied to the names in memory after the commit.
     claims: Vec<claims::Change>,
     books: &'a claims::ClaimIndex,
+    /// The marks of packages whose sidecars are owed, applied to those in memory after the commit.
+    owed: Vec<owed_sidecars::Mark>,
+    marks: &'a owed_sidecars::Marks,
     _one: tokio::sync::MutexGuard<'a, ()>,
 }
 
@@ -229,7 +235,9 @@ impl State {
             let one = self.writer.lock().await;
             let done = match self.pool.begin(topic.as_deref()).await {
                 Ok(transaction) => {
-                    work(Writing { transaction, operation, claims: Vec::new(), books: &self.books, _one: one }).await
+                    let (books, marks) = (&*self.books, &*self.marks);
+                    let (claims, owed) = (Vec::new(), Vec::new());
+                    work(Writing { transaction, operation, claims, books, owed, marks, _one: one }).await
                 }
                 Err(error) => Err(StateError::query(operation)(error).into()),
             };
@@ -267,6 +275,7 @@ impl Writing<'_> {
     async fn commit(self) -> Result<(), StateError> {
         self.transaction.commit().await.map_err(StateError::query(self.operation))?;
         self.claims.iter().for_each(|change| self.books.apply(change));
+        self.owed.into_iter().for_each(|mark| self.marks.apply(mark));
         Ok(())
     }
 }

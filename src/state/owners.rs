@@ -43,7 +43,7 @@ impl State {
                 (false, true) => Action::OwnerUpdate,
                 (false, false) => Action::OwnerAdd,
             };
-            writing.log(now, action, subject, &format!("{username}, {}", level.as_str()), by).await?;
+            writing.log_change(now, action, subject, &format!("{username}, {}", level.as_str()), by).await?;
             writing.commit().await?;
             Ok(Ok(true))
         })
@@ -56,7 +56,7 @@ impl State {
         self.writing("transfer a package", Lock::Repository(repository), |mut writing| async move {
             let Some(package) = writing.present_package(repository, name).await? else { return Ok(false) };
             writing.run(sql("DELETE FROM owners WHERE package_id = $1").bind(package)).await?;
-            writing.log(now, Action::OwnerTransfer, subject, &format!("{to}, full"), by).await?;
+            writing.log_change(now, Action::OwnerTransfer, subject, &format!("{to}, full"), by).await?;
             writing.commit().await?;
             Ok(true)
         })
@@ -81,7 +81,7 @@ impl State {
             }
             let remove = sql("DELETE FROM owners WHERE package_id = $1 AND username = $2");
             writing.run(remove.bind(package).bind(username)).await?;
-            writing.log(now, Action::OwnerRemove, subject, username, by).await?;
+            writing.log_change(now, Action::OwnerRemove, subject, username, by).await?;
             writing.commit().await?;
             Ok(Ok(true))
         })

@@ -45,7 +45,7 @@ pub struct RestoredRelease<'a> {
     pub docs: Option<Docs>,
     /// The retirement, if any.
     pub retirement: Option<&'a Retirement>,
-    /// The owners of the package.
+    /// Owners to add to the package.
     pub owners: &'a [(String, OwnerLevel)],
 }
 
@@ -90,11 +90,12 @@ impl State {
                 }
             };
             writing.release(package, version, new, [now; 3]).await?;
-            let gone = "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3";
-            writing.run(sql(gone).bind(repository).bind(name).bind(version)).await?;
+            writing.remove_tombstone(subject).await?;
             writing.touch(package, now).await?;
             writing.claim(repository, name, now).await?;
-            writing.log(now, Action::ReleasePublish, subject, &format!("outer checksum {}", new.outer), by).await?;
+            writing
+                .log_change(now, Action::ReleasePublish, subject, &format!("outer checksum {}", new.outer), by)
+                .await?;
             writing.commit().await?;
             Ok(Ok(decided))
         })
@@ -137,7 +138,7 @@ impl State {
             writing.touch(package, now).await?;
             writing.keep_claim(repository, package).await?;
             let action = if is_final { Action::ReleaseRemove } else { Action::ReleaseRevert };
-            writing.log(now, action, subject, reason, by).await?;
+            writing.log_change(now, action, subject, reason, by).await?;
             writing.commit().await?;
             Ok(Ok(true))
         })
@@ -153,7 +154,9 @@ impl State {
                 "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3 AND is_final = 0";
             let cleared = writing.run(sql(clear).bind(repository).bind(name).bind(version)).await? > 0;
             if cleared {
-                writing.log(now, Action::TombstoneClear, subject, "the version may be published again", by).await?;
+                writing
+                    .log_change(now, Action::TombstoneClear, subject, "the version may be published again", by)
+                    .await?;
             }
             writing.commit().await?;
             Ok(cleared)
@@ -182,7 +185,7 @@ impl State {
             }
             writing.touch(package, now).await?;
             let action = if retirement.is_some() { Action::ReleaseRetire } else { Action::ReleaseUnretire };
-            writing.log(now, action, subject, reason.unwrap_or("no longer retired"), by).await?;
+            writing.log_change(now, action, subject, reason.unwrap_or("no longer retired"), by).await?;
             writing.commit().await?;
             Ok(true)
         })
@@ -202,31 +205,39 @@ impl State {
             let Some(package) = writing.package(repository, name).await? else { return Ok(false) };
             let digest = docs.map(|docs| docs.digest.to_string());
             let size = docs.map(|docs| i64::try_from(docs.size).unwrap_or(i64::MAX));
-            let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4 WHERE package_id = $1 AND version = $2";
-            if writing.run(sql(set).bind(package).bind(version).bind(&digest).bind(size)).await? == 0 {
+            let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4, updated_at = $5 \
+                       WHERE package_id = $1 AND version = $2";
+            let set = sql(set).bind(package).bind(version).bind(&digest).bind(size);
+            if writing.run(set.bind(sql_time(now))).await? == 0 {
                 return Ok(false);
             }
             let touch = sql("UPDATE packages SET docs_updated_at = $2 WHERE id = $1");
             writing.run(touch.bind(package).bind(sql_time(now))).await?;
             let action = if docs.is_some() { Action::DocsPublish } else { Action::DocsRevert };
-            writing.log(now, action, subject, digest.as_deref().unwrap_or("removed"), by).await?;
+            writing.log_change(now, action, subject, digest.as_deref().unwrap_or("removed"), by).await?;
             writing.commit().await?;
             Ok(true)
         })
         .await
     }
 
-    /// Writes a release with its original data, from its files; see [`RestoredRelease`].
+    /// Writes a release with its original data, from its files; see [`RestoredRelease`]. Returns `false`, and changes
+    /// nothing, if the database knows the version and its record is final or not older.
     pub async fn restore(
         &self,
         now: Timestamp,
         subject: Subject<'_>,
         restored: &RestoredRelease<'_>,
         by: &Actor,
-    ) -> Result<(), StateError> {
+    ) -> Result<bool, StateError> {
         let (repository, name, version) = subject;
         let (inserted_at, updated_at) = (sql_time(restored.inserted_at), sql_time(restored.updated_at));
         self.writing("restore a release", Lock::Repository(repository), |mut writing| async move {
+            let recorded = writing.recorded_version(subject).await?;
+            if recorded.is_some_and(|recorded| recorded.counts(restored.updated_at)) {
+                return Ok(false);
+            }
+            writing.remove_tombstone(subject).await?;
             let upsert = "INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $4) \
                           ON CONFLICT (repository, name) DO UPDATE SET \
                           inserted_at = CASE WHEN packages.inserted_at < $3 THEN packages.inserted_at ELSE $3 END, \
@@ -249,7 +260,8 @@ impl State {
             writing.latest(package).await?;
             writing.claim(repository, name, restored.inserted_at).await?;
             writing.log(now, Action::ReleaseRestore, subject, "restored from its files", by).await?;
-            writing.commit().await
+            writing.commit().await?;
+            Ok(true)
         })
         .await
     }
@@ -331,7 +343,7 @@ impl Writing<'_> {
     }
 
     /// Determines the latest release, because SQL cannot sort versions.
-    async fn latest(&mut self, package: i64) -> Result<(), StateError> {
+    pub(super) async fn latest(&mut self, package: i64) -> Result<(), StateError> {
         let wrap = || StateError::query("sort the releases of a package");
         let rows = sql("SELECT id, version FROM releases WHERE package_id = $1")
             .bind(package)
@@ -349,6 +361,19 @@ impl Writing<'_> {
         }
         let set = sql("UPDATE packages SET latest = $2 WHERE id = $1").bind(package);
         self.run(set.bind(newest.map(|(_, _, id)| id))).await.map(drop)
+    }
+
+    /// Adds an entry about a change of a package to the audit log, and marks the package: its sidecars are owed.
+    pub(super) async fn log_change(
+        &mut self,
+        now: Timestamp,
+        action: Action,
+        subject: Subject<'_>,
+        detail: &str,
+        by: &Actor,
+    ) -> Result<(), StateError> {
+        self.log(now, action, subject, detail, by).await?;
+        self.owe_sidecars(subject.0, subject.1).await
     }
 
     pub(super) async fn log(

@@ -11,6 +11,7 @@ use super::report::{Progress, Reporter};
 use crate::cache::CacheError;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
+use crate::repository::local::SidecarFiles;
 use crate::repository::{Installs, RemoteRepository, VirtualRepository};
 use crate::store::slots::Area;
 use crate::store::vault::{Listed, Prefix, Vault, VaultError, VaultName};
@@ -42,12 +43,17 @@ pub struct Findings {
     pub unknown: u64,
     /// Number of damaged files of local repositories. They are not removed, because they cannot be downloaded again.
     pub lost: u64,
+    /// Number of files of local repositories that nothing refers to and that were not removed; they are strangers, too.
+    pub unused: u64,
+    /// Number of files of local repositories that the database does not refer to, and that are kept: a sidecar refers to
+    /// them, or the database is incomplete.
+    pub kept: u64,
 }
 
 impl Findings {
-    /// Whether there are files that a repair would remove.
+    /// Whether there are files that a repair would remove and that are downloaded or generated again.
     pub fn needs_repair(&self) -> bool {
-        self.damaged + self.strangers > self.removed + self.lost
+        self.damaged + self.strangers > self.removed + self.lost + self.unused
     }
 }
 
@@ -179,9 +185,27 @@ pub struct LocalRepositories {
     /// Files that must exist.
     pub own: Vec<LocalFile>,
     /// Files that are in use.
-    pub named: BTreeSet<Sha256>,
+    pub referred: ReferredFiles,
     /// Current time.
     pub now: Timestamp,
+}
+
+/// The files that the database or a sidecar refers to.
+#[derive(Clone, Debug)]
+pub struct ReferredFiles {
+    /// Those in the database.
+    pub in_database: BTreeSet<Sha256>,
+    /// Those in sidecars.
+    pub in_sidecars: SidecarFiles,
+}
+
+impl ReferredFiles {
+    /// Whether a file must be kept. Nothing shows to which repository a file belongs, so all are kept while the database
+    /// of any repository is incomplete.
+    pub fn keeps(&self, digest: &Sha256) -> bool {
+        let SidecarFiles { named, unindexed } = &self.in_sidecars;
+        self.in_database.contains(digest) || named.contains(digest) || !unindexed.is_empty()
+    }
 }
 
 /// Verifies every file that local repositories must have, and finds unused files, which a failed publish can leave.
@@ -207,7 +231,9 @@ pub async fn run_local(
     let mut files = vault.list(Prefix::Digests);
     while let Some(listed) = files.try_next().await? {
         let Listed::File(VaultName::Digest(digest)) = listed else { continue };
-        if !local.named.contains(&digest) && is_orphan(vault, digest, local.now).await? {
+        if local.referred.keeps(&digest) {
+            findings.kept += u64::from(!local.referred.in_database.contains(&digest));
+        } else if is_orphan(vault, digest, local.now).await? {
             telling.say(VerifiedItem { subject: format!("local/blobs/{digest} (not in use)"), sound: false }).await;
             orphans.push(digest);
         }

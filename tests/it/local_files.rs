@@ -1,5 +1,6 @@
 //! The files of local repositories: verified, never removed while anything names them, and enough to begin anew.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -20,6 +21,18 @@ const CONFIG: &str = "server: { listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0 }\n
 fn blob(data: &Path, digest: Sha256) -> PathBuf {
     let name = digest.to_string();
     data.join("local/blobs").join(name.split_at(2).0).join(name)
+}
+
+/// All files that are named by their digest.
+fn blobs(data: &Path) -> BTreeSet<PathBuf> {
+    let names = |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    names(&data.join("local/blobs")).iter().flat_map(|folder| names(folder)).collect()
+}
+
+fn lose_database(data: &Path) {
+    for file in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
+        let _ = fs::remove_file(data.join(file));
+    }
 }
 
 /// Makes a file as old as two days.
@@ -84,6 +97,70 @@ fn verify_store_looks_after_what_cannot_be_fetched_again() {
     }
 }
 
+#[test]
+fn a_repair_removes_nothing_that_a_lost_database_knew() {
+    for running in [true, false] {
+        let home = Home::new(CONFIG);
+        fs::create_dir_all(home.path("old/docs")).unwrap();
+        let core = package("core", "1.0.0", "");
+        fs::write(home.path("old/core-1.0.0.tar"), &core).unwrap();
+        fs::write(home.path("old/web-1.0.0.tar"), package("web", "1.0.0", "")).unwrap();
+        fs::write(home.path("old/docs/core-1.0.0.tar.gz"), docs("core")).unwrap();
+        assert_eq!(home.run(&["import", "acme", "old"]).code, 0);
+        let of_releases = blobs(&home.data());
+        assert_eq!(of_releases.len(), 3);
+        // What a publish stored that then came to nothing.
+        let orphan = blob(&home.data(), Sha256::of(b"old"));
+        let add_orphan = || {
+            fs::create_dir_all(orphan.parent().unwrap()).unwrap();
+            fs::write(&orphan, b"old").unwrap();
+            age(&orphan);
+        };
+        add_orphan();
+        of_releases.iter().for_each(|file| age(file));
+        let all = blobs(&home.data());
+        lose_database(&home.data());
+        let daemon = running.then(|| home.serve());
+
+        for args in [&["verify-store"][..], &["verify-store", "--repair"]] {
+            let found = home.run(args);
+            assert_eq!((found.code, blobs(&home.data()) == all), (1, true), "running: {running}: {found:?}");
+            let sentence = "hexkeep: files of acme contain releases that are missing in the database, or cannot be read: \
+                            run `hexkeep reindex` for each of these repositories first; 4 files of local repositories \
+                            that the database does not list were kept, because there is no other copy\n";
+            assert!(found.stderr.ends_with(sentence), "{found:?}");
+            assert!(!found.stderr.contains("again") && !found.stderr.contains("damaged"), "{found:?}");
+        }
+
+        assert_eq!(home.run(&["reindex", "acme"]).code, 0);
+        let sidecar = home.data().join("local/acme/core-1.0.0.json");
+        let sound = fs::read(&sidecar).unwrap();
+        fs::write(&sidecar, "{").unwrap();
+        let kept = home.run(&["verify-store", "--repair"]);
+        assert_eq!((kept.code, blobs(&home.data()) == all), (1, true), "a sidecar is damaged: {kept:?}");
+        assert!(kept.stderr.contains("or cannot be read") && kept.stderr.contains("; 1 files of local"), "{kept:?}");
+        fs::write(&sidecar, sound).unwrap();
+
+        let found = home.run(&["verify-store"]);
+        let sentence = "hexkeep: nothing refers to 1 files of local repositories; run the command with --repair to remove \
+                        them\n";
+        assert!(found.code == 1 && found.stderr.ends_with(sentence), "running: {running}: {found:?}");
+        assert!(!found.stderr.contains("downloaded again"), "{found:?}");
+        assert_eq!(home.run(&["verify-store", "--repair"]).code, 0);
+        assert_eq!(blobs(&home.data()), of_releases, "running: {running}");
+
+        // The file of a release that was removed permanently is not kept by its sidecar.
+        let removed = home.run(&["release", "remove", "acme", "core", "1.0.0", "--reason", "malware"]);
+        assert_eq!(removed.code, 0, "{removed:?}");
+        age(&blob(&home.data(), Sha256::of(&core)));
+        assert_eq!(home.run(&["verify-store", "--repair"]).code, 0);
+        assert!(!blob(&home.data(), Sha256::of(&core)).exists());
+        if let Some(daemon) = daemon {
+            daemon.stop();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_gone_stays_gone_after_a_rebuild_from_files() {
     let mut hub = Hub::with(Wishes { more: vec!["acme: { type: local }".to_owned()], ..Wishes::default() }).await;
@@ -112,7 +189,7 @@ async fn what_is_gone_stays_gone_after_a_rebuild_from_files() {
     hub.launch().await;
     let root = hub.user("root", true).await;
     let done = hub.order(ReleaseCommand::Reindex { repository }).await;
-    let line = "restored 0 releases from their files; 2 removed versions cannot be published again";
+    let line = "restored 0 releases from their files, 0 unchanged; 2 removed versions cannot be published again";
     assert_eq!((done.failed, done.lines[0].as_str()), (false, line), "{done:?}");
     let publish = async |name: &str, more: &str| hub.publish_to_acme(&root, name, package(name, "1.0.0", more)).await;
     assert_eq!(publish("reverted", "% other").await.status, 422);
@@ -132,7 +209,11 @@ fn a_rebuild_names_what_is_no_file_of_a_release() {
     fs::write(folder.join("core-1.0.0.json copy"), "{}").unwrap();
     fs::write(folder.join("notes"), "{}").unwrap();
     let said = home.run(&["reindex", "acme"]);
-    assert_eq!((said.code, said.stdout.starts_with("restored 1 ")), (1, true), "{said:?}");
+    assert_eq!(
+        (said.code, said.stdout.starts_with("restored 0 releases from their files, 1 unchanged; 0 ")),
+        (1, true),
+        "{said:?}"
+    );
     for line in ["acme/core-1.0.0.json copy: no file of a release has such a name", "notes: missing field"] {
         assert!(said.stderr.contains(line), "{line}: {said:?}");
     }

@@ -53,6 +53,7 @@ mod mirrored_api;
 mod model;
 mod older_rows;
 mod ops;
+mod owed_sidecars;
 mod own_signature;
 mod policy;
 mod prefetch;

@@ -38,7 +38,8 @@ impl LocalRepository {
         if !self.remove_release(grant, name, version.as_str(), (false, "reverted by its publisher"), check).await? {
             return Err(WriteError::NotFound);
         }
-        self.take_over(name).await
+        self.take_over(name).await;
+        Ok(())
     }
 
     /// Checks whether a release may be reverted.
@@ -88,7 +89,7 @@ impl LocalRepository {
             }
         }
         // Removals before the one that failed are published, too.
-        self.take_over(name).await?;
+        self.take_over(name).await;
         removed
     }
 
@@ -125,13 +126,13 @@ impl LocalRepository {
         if tombstone.is_final {
             return Err(gone_for_good(&tombstone));
         }
-        // Done first: after a crash, a file without a row in the database would block all changes to the package.
+        // The file is removed first: after a crash, a file without a row in the database would block all changes to the
+        // package. A row without a file is owed.
+        self.state.owe_sidecars(self.key().as_str(), &[name.as_str()]).await?;
         self.remove_sidecar(name, version.as_str()).await?;
         let subject = (self.key().as_str(), name.as_str(), Some(version.as_str()));
         let cleared = self.state.clear_tombstone(self.shared.clock.now(), subject, grant.by()).await;
-        if !matches!(cleared, Ok(true)) {
-            self.write_sidecars(name).await;
-        }
+        self.write_sidecars(name).await;
         if cleared? { Ok(()) } else { Err(WriteError::NotFound) }
     }
 
@@ -148,7 +149,8 @@ impl LocalRepository {
         let _one = self.begin(grant, name).await?;
         let (_, release) = self.find(name, version).await?;
         self.set_retirement(grant, name, &release, Some(&retirement)).await?;
-        self.take_over(name).await
+        self.take_over(name).await;
+        Ok(())
     }
 
     /// Retires all releases of a package that are not retired, or all with `replace`.
@@ -166,7 +168,8 @@ impl LocalRepository {
         for release in package.releases().iter().filter(|release| replace || release.retirement.is_none()) {
             self.set_retirement(grant, name, release, Some(&retirement)).await?;
         }
-        self.take_over(name).await
+        self.take_over(name).await;
+        Ok(())
     }
 
     /// Removes the retirement of a release.
@@ -180,7 +183,7 @@ impl LocalRepository {
         let (_, release) = self.find(name, version).await?;
         if release.retirement.is_some() {
             self.set_retirement(grant, name, &release, None).await?;
-            self.take_over(name).await?;
+            self.take_over(name).await;
         }
         Ok(())
     }
@@ -203,7 +206,8 @@ impl LocalRepository {
         if !self.state.set_docs(self.shared.clock.now(), subject, Some(&docs), grant.by()).await? {
             return Err(WriteError::NotFound);
         }
-        self.take_over(name).await
+        self.take_over(name).await;
+        Ok(())
     }
 
     /// Removes the documentation of a release.
@@ -218,7 +222,7 @@ impl LocalRepository {
         if release.docs.is_some() {
             let subject = (self.key().as_str(), name.as_str(), Some(release.version.as_str()));
             self.state.set_docs(self.shared.clock.now(), subject, None, grant.by()).await?;
-            self.take_over(name).await?;
+            self.take_over(name).await;
         }
         Ok(())
     }
@@ -343,9 +347,9 @@ impl LocalRepository {
     }
 
     /// Writes the committed change to the files beside the tarballs and into the signed indexes.
-    async fn take_over(&self, name: &PackageName) -> Result<(), WriteError> {
+    async fn take_over(&self, name: &PackageName) {
         self.write_sidecars(name).await;
-        Ok(self.announce(name).await?)
+        self.announce(name).await;
     }
 }
 

@@ -13,11 +13,13 @@ mod publish;
 mod reindex;
 pub(super) mod search;
 mod sidecar;
+mod sidecar_files;
 mod unindexed_files;
 
 pub use error::{LocalFailure, WriteError};
 pub use publish::{PublishOptions, Published, Received, Upload};
 pub use reindex::Reindexed;
+pub use sidecar_files::SidecarFiles;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -262,11 +264,17 @@ impl LocalRepository {
         }))
     }
 
-    /// Loads a committed change of a package into the index, and notifies others of it.
-    async fn announce(&self, name: &PackageName) -> Result<(), LocalFailure> {
-        self.index.changed(name).await?;
+    /// Loads a committed change of a package into the index, and notifies others of it. If it cannot be loaded, the next
+    /// reader loads it: a failure does not undo the change.
+    async fn announce(&self, name: &PackageName) {
+        if let Err(error) = self.index.changed(name).await {
+            tracing::error!(
+                repository = %self.key(), package = %name, error = &error as &dyn std::error::Error,
+                "a change could not be loaded into the index: the next request loads it"
+            );
+            self.index.forget().await;
+        }
         self.announce_changed(name);
-        Ok(())
     }
 
     /// Notifies others that a package has changed.
@@ -305,19 +313,6 @@ impl LocalRepository {
     /// Whether a release with this tarball exists.
     pub async fn has_tarball(&self, outer: &Sha256) -> Result<bool, RepoError> {
         Ok(self.index.has_tarball(outer).await?)
-    }
-
-    /// Every file that must exist, with its path.
-    pub async fn files(&self) -> Result<Vec<(String, Sha256)>, RepoError> {
-        let mut files = Vec::new();
-        for package in self.state.listed(self.key().as_str()).await? {
-            for release in &package.releases {
-                let of = format!("{}-{}", package.name, release.version);
-                files.push((format!("{}/tarballs/{of}.tar", self.key()), release.outer));
-                files.extend(release.docs.map(|docs| (format!("{}/docs/{of}.tar.gz", self.key()), docs.digest)));
-            }
-        }
-        Ok(files)
     }
 
     /// The packages of this repository that a user owns and a caller may read, by name.

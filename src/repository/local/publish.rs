@@ -117,7 +117,7 @@ impl LocalRepository {
         let created = self.state.publish(now, subject, &release, grant.by(), check).await??;
         self.write_sidecars(&name).await;
         drop(changing);
-        self.announce(&name).await?;
+        self.announce(&name).await;
         tracing::info!(
             repository = %self.key(), package = %name, version = %version, by = grant.by().actor.as_deref(), created,
             "published"

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::error::WriteError;
 use super::sidecar::{FORMAT, MAX_BYTES, Sidecar, SidecarRetirement};
-use super::{Docs, LocalRepository, ReleaseMetadata, Requirement, blocking};
+use super::{Docs, LocalRepository, OwnerLevel, ReleaseMetadata, Requirement, blocking};
 use crate::auth::WriteGrant;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
-use crate::hex::name::RepoName;
+use crate::hex::name::{PackageName, RepoName};
 use crate::hex::upload;
 use crate::state::StateError;
 use crate::state::packages::Tombstone;
@@ -24,14 +24,43 @@ use crate::store::vault::{Listed, Prefix, VaultName};
 pub struct Reindexed {
     /// Number of releases that were written.
     pub restored: usize,
+    /// Number of releases that the database has as their files do.
+    pub unchanged: usize,
     /// Number of removed versions, which cannot be used again.
     pub taken: usize,
+    /// Releases and removed versions that the database has otherwise than their files, which are not newer.
+    pub kept: Vec<String>,
     /// Files that could not be used, with the reason.
     pub failed: Vec<String>,
 }
 
+/// What a file changed.
+enum Outcome {
+    /// The release was written.
+    Restored,
+    /// Nothing: the database has the same release.
+    Unchanged,
+    /// The version is removed, in the database, too.
+    Taken,
+    /// Nothing: the database has the version otherwise, and counts.
+    Kept(PackageName, String),
+}
+
+/// The database, as far as files are compared with it.
+#[derive(Default)]
+struct Known {
+    /// The packages before the first file was read.
+    packages: BTreeSet<String>,
+    /// The content that the files of the last package should have.
+    sidecars: Option<(PackageName, Vec<Sidecar>)>,
+    /// Packages that the database knew and that have a file which differed from it.
+    differing: BTreeSet<PackageName>,
+}
+
 impl LocalRepository {
-    /// Rebuilds the database of this repository from its files. What is only in the database stays.
+    /// Rebuilds the database of this repository from its files. What is only in the database stays. Where the database
+    /// knows a version, it counts, unless the file is newer; so do the owners of a package that it knows. Files that do
+    /// not count are written again.
     pub async fn reindex(&self, grant: &WriteGrant) -> Result<Reindexed, WriteError> {
         if grant.repository() != self.key() || !grant.is_administrator() {
             return Err(WriteError::NotGranted);
@@ -39,6 +68,7 @@ impl LocalRepository {
         let _one = self.changing.lock().await;
         grant.confirm().await.map_err(WriteError::Withdrawn)?;
         let mut done = Reindexed::default();
+        let mut known = Known { packages: self.state.known_packages(self.key().as_str()).await?, ..Known::default() };
         let vault = &self.shared.store.local;
         let mut files = vault.list(Prefix::Folder(self.folder()?));
         while let Some(listed) = files.try_next().await? {
@@ -52,11 +82,18 @@ impl LocalRepository {
             };
             let file = path.file().to_owned();
             let Some(bytes) = vault.read(path.into(), MAX_BYTES).await? else { continue };
-            match self.restore(grant, &bytes).await {
-                Ok(true) => done.restored += 1,
-                Ok(false) => done.taken += 1,
+            match self.restore(grant, &bytes, &mut known).await {
+                Ok(Outcome::Restored) => done.restored += 1,
+                Ok(Outcome::Unchanged) => done.unchanged += 1,
+                Ok(Outcome::Taken) => done.taken += 1,
+                Ok(Outcome::Kept(name, version)) => done.kept.push(format!("{name} {version}")),
                 Err(why) => done.failed.push(format!("{file}: {why}")),
             }
+        }
+        let names: Vec<&str> = known.differing.iter().map(PackageName::as_str).collect();
+        self.state.owe_sidecars(self.key().as_str(), &names).await?;
+        for name in &known.differing {
+            self.write_sidecars(name).await;
         }
         self.index.forget().await;
         Ok(done)
@@ -81,16 +118,36 @@ impl LocalRepository {
         Ok(people)
     }
 
-    /// Writes the content of a file to the database; returns whether its release exists, that is, was not removed.
-    async fn restore(&self, grant: &WriteGrant, bytes: &[u8]) -> Result<bool, String> {
+    /// Writes the content of a file to the database, if it counts.
+    async fn restore(&self, grant: &WriteGrant, bytes: &[u8], known: &mut Known) -> Result<Outcome, String> {
         let sidecar: Sidecar = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if sidecar.format != FORMAT {
             return Err(format!("format {} is unknown", sidecar.format));
         }
+        let name = sidecar.package.parse::<PackageName>().map_err(|error| error.to_string())?;
+        if let Some(recorded) =
+            self.recorded(&name, &sidecar.version, known).await.map_err(|error| error.to_string())?
+        {
+            match recorded {
+                recorded if *recorded == sidecar && sidecar.removed => return Ok(Outcome::Taken),
+                recorded if *recorded == sidecar => return Ok(Outcome::Unchanged),
+                recorded if recorded.counts_against(&sidecar) => {
+                    known.differing.insert(name.clone());
+                    return Ok(Outcome::Kept(name, sidecar.version));
+                }
+                _ => {}
+            }
+        }
+        let is_known = known.packages.contains(name.as_str());
+        if is_known {
+            known.differing.insert(name.clone());
+        }
+        let owners = if is_known { Vec::new() } else { sidecar.owners() };
         let outer = Sha256::from_hex(&sidecar.outer_checksum).map_err(|error| error.to_string())?;
         if sidecar.removed {
-            self.restore_tombstone(&sidecar, outer).await.map_err(|error| error.to_string())?;
-            return Ok(false);
+            let written = self.restore_tombstone(grant, &sidecar, outer, &owners).await;
+            let written = written.map_err(|error| error.to_string())?;
+            return Ok(if written { Outcome::Taken } else { Outcome::Kept(name, sidecar.version) });
         }
         let stored = self.stored(outer).await.map_err(|error| error.to_string())?;
         let read = blocking(move || Ok(upload::read_accepted(ContentReader::of(&stored))));
@@ -115,7 +172,6 @@ impl LocalRepository {
             })
             .collect();
         let retirement = sidecar.retirement.as_ref().and_then(SidecarRetirement::read);
-        let owners = sidecar.owners();
         let docs = sidecar
             .docs
             .as_ref()
@@ -138,10 +194,31 @@ impl LocalRepository {
         };
         let subject = (self.key().as_str(), metadata.name.as_str(), Some(metadata.version.as_str()));
         let written = self.state.restore(self.shared.clock.now(), subject, &restored, grant.by()).await;
-        written.map(|()| true).map_err(|error| error.to_string())
+        let written = written.map_err(|error| error.to_string())?;
+        Ok(if written { Outcome::Restored } else { Outcome::Kept(name, sidecar.version) })
     }
 
-    async fn restore_tombstone(&self, sidecar: &Sidecar, outer: Sha256) -> Result<(), StateError> {
+    /// The content that the file of a version should have; `None` if the database does not know the version.
+    async fn recorded<'a>(
+        &self,
+        name: &PackageName,
+        version: &str,
+        known: &'a mut Known,
+    ) -> Result<Option<&'a Sidecar>, StateError> {
+        if known.sidecars.as_ref().is_none_or(|(package, _)| package != name) {
+            known.sidecars = Some((name.clone(), self.sidecars(name).await?));
+        }
+        let sidecars = known.sidecars.as_ref().map(|(_, sidecars)| sidecars.as_slice()).unwrap_or_default();
+        Ok(sidecars.iter().find(|sidecar| sidecar.version == version))
+    }
+
+    async fn restore_tombstone(
+        &self,
+        grant: &WriteGrant,
+        sidecar: &Sidecar,
+        outer: Sha256,
+        owners: &[(String, OwnerLevel)],
+    ) -> Result<bool, StateError> {
         let how = sidecar.tombstone.as_ref();
         let tombstone = Tombstone {
             outer,
@@ -151,6 +228,6 @@ impl LocalRepository {
             removed_at: Timestamp::from_millis(sidecar.inserted_at),
         };
         let subject = (self.key().as_str(), sidecar.package.as_str(), Some(sidecar.version.as_str()));
-        self.state.restore_tombstone(subject, &tombstone, &sidecar.owners()).await
+        self.state.restore_tombstone(self.shared.clock.now(), subject, &tombstone, owners, grant.by()).await
     }
 }

@@ -1,8 +1,9 @@
 //! Writes a file beside each tarball with the data that the tarball does not contain, and one for each removed version.
 //! From these files and the tarballs the database can be rebuilt (`reindex`).
 //!
-//! They are written after the database and before the answer. If this fails, the change stays and the failure is
-//! logged: the files are only the second copy.
+//! They are written after the database and before the answer. If this fails, the change stays, the failure is logged,
+//! and the files are owed: the transaction of each change marks its package, and the mark is removed only after the files
+//! are written. Owed files are written at start, at a reload, every minute, and by `verify-store` and `backup`.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,7 @@ use super::{LocalRepository, OwnerLevel, Release, Retirement, blocking};
 use crate::choice::Choice as _;
 use crate::hex::build::RetirementReason;
 use crate::hex::name::PackageName;
+use crate::repository::RepoError;
 use crate::state::StateError;
 use crate::state::packages::Tombstone;
 use crate::store::vault::{Put, VaultError, VaultFolder, VaultPath};
@@ -21,9 +23,6 @@ pub(super) const FORMAT: u32 = 1;
 /// Maximum size of such a file, in bytes. Even with all owners and requirements that a package may have, it is far
 /// smaller.
 pub(super) const MAX_BYTES: u64 = 4 * 1024 * 1024;
-
-/// How many entries of the audit log are searched for the last changed package.
-const RECENT: u32 = 100;
 
 /// The data of a release. Times are milliseconds since the epoch, checksums hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,15 +66,30 @@ pub(super) struct SidecarRetirement {
 }
 
 impl LocalRepository {
-    /// Writes the files of a package from the database: one for each release and for each removed version.
+    /// Writes the files of a package from the database: one for each release and for each removed version. If this fails,
+    /// the files are still owed, and are written later.
     pub(super) async fn write_sidecars(&self, name: &PackageName) {
-        match self.sidecars(name).await {
-            Ok(sidecars) => self.store_sidecars(sidecars).await,
-            Err(error) => self.not_written(&error),
+        // Read before the content, so that it never stands for a later change.
+        let mark = self.state.sidecar_mark(self.key().as_str(), name.as_str());
+        let written = async { self.store_sidecars(self.sidecars(name).await?).await };
+        match written.await {
+            Ok(()) => self.settle(mark).await,
+            Err(error) => self.not_written(name, &error),
         }
     }
 
-    async fn sidecars(&self, name: &PackageName) -> Result<Vec<Sidecar>, StateError> {
+    async fn settle(&self, mark: Option<i64>) {
+        let Some(mark) = mark else { return };
+        if let Err(error) = self.state.sidecars_written(mark).await {
+            tracing::warn!(
+                repository = %self.key(), error = &error as &dyn std::error::Error,
+                "cannot record that files beside tarballs are written: they are written again later"
+            );
+        }
+    }
+
+    /// The content of the files of a package, from the database.
+    pub(super) async fn sidecars(&self, name: &PackageName) -> Result<Vec<Sidecar>, StateError> {
         let (key, package) = (self.key().as_str(), name.as_str());
         let (releases, owners) = match self.state.package(key, package).await? {
             Some(package) => (package.releases, package.owners),
@@ -89,20 +103,53 @@ impl LocalRepository {
         Ok(releases.chain(removed).collect())
     }
 
-    /// Writes the files of the last changed package again, in case of a crash between the change of the database and
-    /// that of the files. Called once, before any other change. If files contain more than the database, they stay as
-    /// they are.
-    pub async fn catch_up(&self) {
-        if self.unknown.any() {
-            return;
+    /// Writes the files that are owed because of a crash or a failure. Returns the number of packages whose files are still
+    /// owed: they could not be written, or there are files that contain more than the database or are newer; these stay
+    /// as they are until `reindex`.
+    pub async fn write_owed_sidecars(&self) -> Result<usize, RepoError> {
+        let key = self.key().as_str();
+        self.state.clear_written_sidecars().await?;
+        let owed = self.state.owed_sidecars(key).await?;
+        for (package, mark) in &owed {
+            let Ok(name) = package.parse::<PackageName>() else { continue };
+            let _one = self.changing.lock().await;
+            if self.check_known(&name).await.is_err() {
+                continue;
+            }
+            match self.write_older_sidecars(&name).await {
+                Ok(true) => self.settle(Some(*mark)).await,
+                Ok(false) => tracing::warn!(
+                    repository = %self.key(), package = %name,
+                    "a file beside a tarball is newer than the database, and stays as it is: run `hexkeep reindex`"
+                ),
+                Err(error) => self.not_written(&name, &error),
+            }
         }
-        let newest = match self.state.audit_log(self.key().as_str(), RECENT).await {
-            Ok(newest) => newest,
-            Err(error) => return self.not_written(&error),
-        };
-        let Some(last) = newest.into_iter().find_map(|entry| entry.package) else { return };
-        let Ok(name) = last.parse::<PackageName>() else { return };
-        self.write_sidecars(&name).await;
+        if owed.is_empty() {
+            return Ok(0);
+        }
+        self.state.clear_written_sidecars().await?;
+        Ok(self.state.owed_sidecars(key).await?.len())
+    }
+
+    /// Writes the files of a package except those that are newer than the database. Returns whether all are written.
+    async fn write_older_sidecars(&self, name: &PackageName) -> Result<bool, LocalFailure> {
+        let mut older = Vec::new();
+        let mut is_all = true;
+        for sidecar in self.sidecars(name).await? {
+            match self.read_sidecar(&sidecar.package, &sidecar.version).await? {
+                Some(file) if !sidecar.counts_against(&file) => is_all = false,
+                Some(_) | None => older.push(sidecar),
+            }
+        }
+        self.store_sidecars(older).await?;
+        Ok(is_all)
+    }
+
+    /// The content of the file of a version; `None` if there is no readable one.
+    async fn read_sidecar(&self, name: &str, version: &str) -> Result<Option<Sidecar>, VaultError> {
+        let bytes = self.shared.store.local.read(self.path(name, version)?.into(), MAX_BYTES).await?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     /// Removes the file of a removed version.
@@ -121,30 +168,22 @@ impl LocalRepository {
         Ok(self.folder()?.file(&format!("{name}-{version}.json"))?)
     }
 
-    async fn store_sidecars(&self, sidecars: Vec<Sidecar>) {
+    async fn store_sidecars(&self, sidecars: Vec<Sidecar>) -> Result<(), LocalFailure> {
         let mut named = Vec::new();
         for sidecar in sidecars {
-            match self.path(&sidecar.package, &sidecar.version) {
-                Ok(path) => named.push((path, sidecar)),
-                Err(error) => self.not_written(&error),
-            }
+            named.push((self.path(&sidecar.package, &sidecar.version)?, sidecar));
         }
         let encode = |(path, sidecar): (VaultPath, Sidecar)| {
             Put::Bytes(path, serde_json::to_vec_pretty(&sidecar).unwrap_or_default().into())
         };
-        let written = async {
-            let files: Vec<Put> = blocking(move || Ok(named.into_iter().map(encode).collect())).await?;
-            Ok::<_, LocalFailure>(self.shared.store.local.put_all(files).await?)
-        };
-        if let Err(error) = written.await {
-            self.not_written(&error);
-        }
+        let files: Vec<Put> = blocking(move || Ok(named.into_iter().map(encode).collect())).await?;
+        Ok(self.shared.store.local.put_all(files).await?)
     }
 
-    fn not_written(&self, error: &(dyn std::error::Error + 'static)) {
+    fn not_written(&self, name: &PackageName, error: &(dyn std::error::Error + 'static)) {
         tracing::error!(
-            repository = %self.key(), error,
-            "a file beside a tarball could not be written: only the database has the last change"
+            repository = %self.key(), package = %name, error,
+            "a file beside a tarball could not be written: only the database has the last change until it is written again"
         );
     }
 }
@@ -202,6 +241,12 @@ impl Sidecar {
                 removed_by: tombstone.removed_by.clone(),
             }),
         }
+    }
+
+    /// Whether this record of the database counts, and not a file about the same version: it is final, or the file is
+    /// not newer.
+    pub(super) fn counts_against(&self, file: &Self) -> bool {
+        self.tombstone.as_ref().is_some_and(|tombstone| tombstone.is_final) || self.updated_at >= file.updated_at
     }
 
     /// The owners of the package when the file was last written.

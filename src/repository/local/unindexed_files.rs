@@ -19,11 +19,6 @@ use crate::store::vault::{Listed, Prefix, VaultError, VaultName};
 pub(super) struct UnknownVersions(Mutex<BTreeMap<String, BTreeSet<String>>>);
 
 impl UnknownVersions {
-    /// Whether there are any.
-    pub(super) fn any(&self) -> bool {
-        !self.0.lock().is_empty()
-    }
-
     fn of(&self, package: &PackageName) -> Option<BTreeSet<String>> {
         self.0.lock().get(package.as_str()).cloned()
     }

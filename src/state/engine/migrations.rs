@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (15, "sessions of organizations", include_str!("../migrations/0015_sessions_of_organizations.sql")),
     (16, "topics", include_str!("../migrations/0016_topics.sql")),
     (17, "replaced releases", include_str!("../migrations/0017_replaced_releases.sql")),
+    (18, "owed sidecars", include_str!("../migrations/0018_owed_sidecars.sql")),
 ];
 
 /// The replacements for PostgreSQL, in their order.

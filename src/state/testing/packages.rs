@@ -114,7 +114,8 @@ async fn what_is_published_is_listed_found_and_removed(database: Database) {
     let buried = state.tombstone("acme", "core", "1.0.0").await.unwrap().unwrap();
     assert_eq!((buried.outer, buried.is_final, buried.reason.as_str()), (one, false, "reverted"));
     assert!(state.clear_tombstone(at(8), core, &by).await.unwrap());
-    state.restore_tombstone(core, &buried, &[]).await.unwrap();
+    assert!(state.restore_tombstone(at(8), core, &buried, &[], &by).await.unwrap());
+    assert!(!state.restore_tombstone(at(8), core, &buried, &[], &by).await.unwrap(), "it is not newer");
     state.remove_release(at(9), ("acme", "core", Some("1.1.0")), (true, "bad"), &by, anything).await.unwrap().unwrap();
     assert!(state.tombstone("acme", "core", "1.1.0").await.unwrap().unwrap().is_final);
     assert_eq!(state.package("acme", "core").await.unwrap(), None, "the package has no releases");
@@ -125,6 +126,26 @@ async fn what_is_published_is_listed_found_and_removed(database: Database) {
     assert!(!database.open().await.claimed("acme").await.unwrap().has("core"));
     assert_eq!(state.audit_of_package("acme", "core", 1).await.unwrap().len(), 9);
     assert_eq!(state.audit_of_repository("acme", 1).await.unwrap().len(), 10);
+}
+
+async fn changes_owe_sidecars_until_they_are_written(database: Database) {
+    let (state, by) = (database.open().await, Actor::console());
+    publish(&state, ("acme", "core", Some("1.0.0")), "one", 1).await;
+    let first = state.sidecar_mark("acme", "core").unwrap();
+    state.retire(at(2), ("acme", "core", Some("1.0.0")), None, &by).await.unwrap();
+    let second = state.sidecar_mark("acme", "core").unwrap();
+    assert_eq!(state.owed_sidecars("acme").await.unwrap(), [("core".to_owned(), second)]);
+    state.sidecars_written(first).await.unwrap();
+    state.clear_written_sidecars().await.unwrap();
+    assert_eq!(state.owed_sidecars("acme").await.unwrap(), [("core".to_owned(), second)], "of an earlier change");
+    assert_eq!(database.open().await.owed_sidecars("acme").await.unwrap(), [("core".to_owned(), second)]);
+    state.sidecars_written(second).await.unwrap();
+    state.clear_written_sidecars().await.unwrap();
+    assert_eq!(state.owed_sidecars("acme").await.unwrap(), []);
+    assert_eq!(state.sidecar_mark("acme", "core"), None);
+    state.owe_sidecars("acme", &["core"]).await.unwrap();
+    assert_eq!(state.owed_sidecars("acme").await.unwrap().len(), 1);
+    assert_eq!(state.owed_sidecars("other").await.unwrap(), []);
 }
 
 async fn owners_change_and_releases_are_restored(database: Database) {
@@ -150,10 +171,15 @@ async fn owners_change_and_releases_are_restored(database: Database) {
         retirement: None,
         owners: &[("dave".to_owned(), OwnerLevel::Full)],
     };
-    state.restore(at(10), ("acme", "core", Some("0.9.0")), &restored, &by).await.unwrap();
+    assert!(state.restore(at(10), ("acme", "core", Some("0.9.0")), &restored, &by).await.unwrap());
+    assert!(!state.restore(at(10), ("acme", "core", Some("0.9.0")), &restored, &by).await.unwrap(), "it is not newer");
     let package = state.package("acme", "core").await.unwrap().unwrap();
     assert_eq!((package.inserted_at, package.updated_at, package.releases.len()), (at(2), at(5), 2));
     assert!(state.is_owned("acme", "core").await.unwrap());
 }
 
-on_each_engine!(what_is_published_is_listed_found_and_removed, owners_change_and_releases_are_restored);
+on_each_engine!(
+    what_is_published_is_listed_found_and_removed,
+    changes_owe_sidecars_until_they_are_written,
+    owners_change_and_releases_are_restored
+);

@@ -80,7 +80,7 @@ pub(crate) fn scale(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("package of 200 releases");
     let warm = signer();
     let hidden = BTreeSet::new();
-    let parts = [MemberPart { payload: &payload, hidden: &hidden }];
+    let parts = [MemberPart { payload: &payload, hidden: &hidden, is_private: false }];
     group.bench_function("merge", |bencher| {
         bencher.iter(|| merge::package(&view, black_box(&parts), &EverySecond).expect("merged"));
     });

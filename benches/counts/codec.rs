@@ -42,7 +42,7 @@ pub(crate) fn run() {
     });
     let hidden = BTreeSet::new();
     count("merge_package", 10, || {
-        let part = MemberPart { payload: &package, hidden: &hidden };
+        let part = MemberPart { payload: &package, hidden: &hidden, is_private: false };
         black_box(merge::package(&view, &[part], &EverySecond).unwrap());
     });
     let mut signers: Vec<Signer> = (0..10).map(|_| fresh()).collect();

@@ -190,6 +190,11 @@ impl CacheError {
         }
     }
 
+    /// Whether no request was sent, so that this says nothing about the upstream that was not known before.
+    pub(super) fn is_unsent(&self) -> bool {
+        matches!(self, Self::Upstream(error) if error.attempts() == 0)
+    }
+
     /// The failure of the upstream in a few words for clients, without host names. `None` if the upstream did not fail.
     pub fn cause(&self) -> Option<String> {
         match self {

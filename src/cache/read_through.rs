@@ -210,6 +210,20 @@ impl<S: CacheSource> ReadThrough<S> {
         }
     }
 
+    /// Whether the upstream is silent about a key: it has not begun to answer the running fetch, or gave no answer to the
+    /// last one.
+    pub(super) fn is_silent(&self, key: &S::Key) -> bool {
+        match self.fetches.has_begun(key) {
+            Some(begun) => !begun,
+            None => self.setbacks.last(key).is_none_or(|error| error.is_silence()),
+        }
+    }
+
+    /// What is known of the upstream after a failure: if no request was sent, this is its last answer about the key.
+    pub(super) fn last_word(&self, key: &S::Key, error: CacheError) -> CacheError {
+        if error.is_unsent() { self.setbacks.last_answer(key).unwrap_or(error) } else { error }
+    }
+
     /// Forgets the recent failure of a key: its entry came from elsewhere, or was removed on purpose.
     pub(super) fn forget(&self, key: &S::Key) {
         self.setbacks.forget(key);

@@ -1,4 +1,5 @@
-//! Remembers the last failure of each key, so that an upstream that just failed is not asked again for every request.
+//! Remembers the last failure of each key, so that an upstream that just failed is not asked again for every request,
+//! and so that its last answer is known while no requests are sent.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ const SETBACKS: u64 = 20_000;
 struct RecentFailure {
     at: Timestamp,
     error: CacheError,
+    /// What the upstream answered to the last request that was sent, if it answered, other than "it does not exist".
+    answer: Option<CacheError>,
 }
 
 /// The keys whose last fetch failed.
@@ -46,8 +49,25 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> RecentFailures<K> {
         self.clock.now().is_within(kept, setback.at).then_some(setback.error)
     }
 
+    /// Remembers a failure. A failure without a request says nothing new about the upstream, so its last answer stays.
     pub(super) fn remember(&self, key: &K, error: &CacheError) {
-        self.last.insert(key.clone(), RecentFailure { at: self.clock.now(), error: error.clone() });
+        let answer = match error {
+            error if error.is_unsent() => self.last_answer(key),
+            CacheError::Missing => None,
+            error => (!error.is_silence()).then(|| error.clone()),
+        };
+        self.last.insert(key.clone(), RecentFailure { at: self.clock.now(), error: error.clone(), answer });
+    }
+
+    /// The last failure of a key, however long ago.
+    pub(super) fn last(&self, key: &K) -> Option<CacheError> {
+        self.last.get(key).map(|setback| setback.error)
+    }
+
+    /// What the upstream answered to the last request that was sent, however long ago; `None` if it has not answered,
+    /// or if it answered that the key does not exist.
+    pub(super) fn last_answer(&self, key: &K) -> Option<CacheError> {
+        self.last.get(key)?.answer
     }
 
     pub(super) fn forget(&self, key: &K) {

@@ -107,6 +107,11 @@ where
         });
         Ticket { led: true, of }
     }
+
+    /// Whether the upstream has begun to answer the running fetch for `key`; `None` if none is running.
+    pub fn has_begun(&self, key: &K) -> Option<bool> {
+        self.under_way.lock().get(key).map(|of| of.heard.is_set())
+    }
 }
 
 impl<V: Clone> Ticket<V> {

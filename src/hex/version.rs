@@ -135,6 +135,11 @@ impl FromStr for ReleaseVersion {
     }
 }
 
+/// The text of a version without its build metadata: versions of equal precedence have the same.
+pub fn without_build(text: &str) -> &str {
+    text.split_once('+').map_or(text, |(precedence, _)| precedence)
+}
+
 /// A sort key for texts of versions, in ascending order. Texts that are not versions sort before all versions.
 pub fn order(text: &str) -> impl Ord + use<> {
     (text.parse::<ReleaseVersion>().ok(), Box::<str>::from(text))

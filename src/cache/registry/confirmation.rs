@@ -15,7 +15,7 @@ use crate::hex::resource::RegistryResource;
 pub enum Confirmation {
     /// The upstream confirmed it within `metadata_ttl`; or the repository is offline, and there will be no newer one.
     Confirmed,
-    /// The upstream is unreachable, and the resource is not older than `max_stale`.
+    /// The upstream gives no answer, and the resource is not older than `max_stale`.
     UpstreamUnreachable(CacheError),
     /// The upstream sent an unsigned answer, and the resource is not older than `max_stale`.
     UnsignedAnswer(CacheError),
@@ -32,6 +32,7 @@ impl RegistryCache {
         deadline: Instant,
     ) -> Result<(Served<Arc<ReadyResource>>, Confirmation), CacheError> {
         let (served, error) = self.through.get_confirmed(self, resource, deadline).await?;
+        let error = error.map(|error| self.last_word(resource, error));
         let standing = match error {
             None => Confirmation::Confirmed,
             Some(error) if !served.value.proves_absence(self.shared.clock.now(), self.options.rules.max_stale) => {
@@ -41,5 +42,17 @@ impl RegistryCache {
             Some(error) => Confirmation::UnsignedAnswer(error),
         };
         Ok((served, standing))
+    }
+
+    /// What is known of the upstream after a failure. An upstream that is not asked for a while, because other requests
+    /// failed, has not taken back what it answered about this resource.
+    pub fn last_word(&self, resource: &RegistryResource, error: CacheError) -> CacheError {
+        self.through.last_word(resource, error)
+    }
+
+    /// Whether the upstream is silent about a resource: it has not begun to answer the running request, or gave no
+    /// answer to the last one.
+    pub fn is_silent(&self, resource: &RegistryResource) -> bool {
+        self.through.is_silent(resource)
     }
 }

@@ -5,14 +5,17 @@
 //! Unknown fields are preserved. The same parts give the same bytes on any machine.
 //!
 //! Parts are in order of priority: if two parts contain the same version, the merge takes it from the first.
+//! A version of a private part keeps public releases out that differ from it only in the build metadata.
 
 mod lists;
 mod package;
+mod private_versions;
 
 use std::collections::HashSet;
 
 pub use lists::{Bulk, SelectProviders, index, names, names_entry, unknown_records, versions, versions_entry};
 pub use package::{Conflict, FilteredPayload, MemberPart, MergedPackage, Origins, Rendered, package};
+pub use private_versions::PrivateVersions;
 
 /// Appends the records of unknown fields. `parts` has one list of records for each part.
 ///

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map};
 
+use super::private_versions::PrivateVersions;
 use super::push_unknown;
 use crate::hex::name::RepoName;
 use crate::hex::splice;
@@ -24,6 +25,9 @@ pub struct MemberPart<'a> {
     /// Further versions of the member, which must not be shown. They still belong to the member: a later part cannot
     /// provide them, so the virtual repository has no release of such a version unless an earlier part provides it.
     pub hidden: &'a BTreeSet<Box<str>>,
+    /// Whether the package is private in this member. Then a later public part cannot provide a version that only
+    /// differs in its build metadata either: for a resolver the two are equal.
+    pub is_private: bool,
 }
 
 /// How the merged index writes the repository of a dependency.
@@ -143,7 +147,8 @@ fn merge_several(view: &RepoName, parts: &[MemberPart<'_>], origins: &dyn Origin
     let mut conflicts = Vec::new();
     let mut advisories = Advisories::default();
     let mut unknown = Vec::with_capacity(parts.len());
-    for (part, MemberPart { payload, hidden: its_hidden }) in parts.iter().enumerate() {
+    let mut private = PrivateVersions::default();
+    for (part, MemberPart { payload, hidden: its_hidden, is_private }) in parts.iter().enumerate() {
         let mut others = Vec::new();
         let mut versions = HashSet::new();
         advisories.begin_part();
@@ -155,8 +160,13 @@ fn merge_several(view: &RepoName, parts: &[MemberPart<'_>], origins: &dyn Origin
                     if !versions.insert(release.version) {
                         return Err(WireError::Duplicate { field: RELEASES });
                     }
-                    if !hidden.contains_key(release.version) {
-                        conflicts.extend(add_release(&mut releases, release));
+                    let owner = if *is_private { None } else { private.owner(release.version) };
+                    match owner.filter(|_| !releases.contains_key(release.version)) {
+                        Some(owner) => {
+                            hidden.entry(release.version).or_insert(owner);
+                        }
+                        None if hidden.contains_key(release.version) => {}
+                        None => conflicts.extend(add_release(&mut releases, release)),
                     }
                 }
                 NAME => {
@@ -170,6 +180,9 @@ fn merge_several(view: &RepoName, parts: &[MemberPart<'_>], origins: &dyn Origin
         unknown.push(others);
         for version in its_hidden.iter().filter(|version| !releases.contains_key(&***version)) {
             hidden.entry(version).or_insert(part);
+        }
+        if *is_private {
+            private.add(part, versions.into_iter().chain(its_hidden.iter().map(AsRef::as_ref)));
         }
     }
     conflicts.sort_by(|left, right| (&left.version, left.loser).cmp(&(&right.version, right.loser)));

@@ -38,7 +38,8 @@ impl Origins for Moved {
 
 fn merge(payloads: &[&[u8]], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
     let hidden = BTreeSet::new();
-    let parts: Vec<_> = payloads.iter().map(|payload| MemberPart { payload, hidden: &hidden }).collect();
+    let parts: Vec<_> =
+        payloads.iter().map(|payload| MemberPart { payload, hidden: &hidden, is_private: false }).collect();
     package(&view(), &parts, origins)
 }
 
@@ -97,14 +98,19 @@ fn a_version_that_its_part_hides_is_nobody_elses() {
     };
     let owned =
         |all: &[(&str, usize)]| all.iter().map(|(version, at)| ((*version).to_owned(), *at)).collect::<Vec<_>>();
-    let two = [MemberPart { payload: &first, hidden: &hidden }, MemberPart { payload: &second, hidden: &other }];
+    let two = [
+        MemberPart { payload: &first, hidden: &hidden, is_private: false },
+        MemberPart { payload: &second, hidden: &other, is_private: false },
+    ];
     let (shown, owners, left) = versions(&two);
     assert_eq!(shown, ["1.1.0", "2.0.0"]);
     assert_eq!(owners, owned(&[("1.0.0", 0), ("1.1.0", 0), ("2.0.0", 1), ("3.0.0", 0), ("4.0.0", 1)]));
     assert_eq!(left, ["1.0.0", "3.0.0", "4.0.0"]);
     // A member without any release that may be shown.
-    let (shown, _, left) =
-        versions(&[MemberPart { payload: b"", hidden: &hidden }, MemberPart { payload: &second, hidden: &none }]);
+    let (shown, _, left) = versions(&[
+        MemberPart { payload: b"", hidden: &hidden, is_private: false },
+        MemberPart { payload: &second, hidden: &none, is_private: false },
+    ]);
     assert_eq!((shown, left), (vec!["1.1.0".to_owned(), "2.0.0".to_owned()], vec!["1.0.0".into(), "3.0.0".into()]));
     let (shown, owners, left) = versions(&two[..1]);
     assert_eq!((shown.len(), owners.len(), left.len()), (1, 3, 2));

@@ -120,7 +120,7 @@ impl VirtualRepository {
     ) -> BoxFuture<'a, Result<Vec<SearchHit>, RepoError>> {
         Box::pin(async move {
             let view = self.view(grant)?;
-            let claims = self.claims(context).await?;
+            let mut claims = self.claims(context).await?;
             // A private name must not be sent to a public API.
             let is_private = search.is_private || claims.are_named_in(&TypedText::of(&search.text));
             let search = &Search { is_private, ..search.clone() };
@@ -142,6 +142,9 @@ impl VirtualRepository {
                         continue;
                     }
                 };
+                if self.has_answered_since(&claims, None).await? {
+                    claims = self.claims(context).await?;
+                }
                 let mut is_theirs = |name: &str| {
                     let claimants: Vec<bool> =
                         (0..self.members().len()).map(|one| claims.is_claimed_by(one, name)).collect();

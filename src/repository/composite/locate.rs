@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::VirtualRepository;
-use super::package::Merged;
+use super::package::{Merged, ViewPackage};
 use crate::auth::ReadGrant;
 use crate::hex::resource::ArtifactName;
 use crate::repository::delivery::Located;
@@ -56,7 +56,7 @@ impl VirtualRepository {
             Some((&member.repository, grant.members().get(at)?.as_ref()?))
         };
         let owner = |merged: &Merged| merged.owners.get(name.version.as_str()).copied();
-        let merged = self.package(&view, &name.package, context).await?.value.merged;
+        let ViewPackage { merged, hearing, .. } = self.package(&view, &name.package, context).await?.value;
         let mut at = owner(&merged);
         if let (None, [only]) = (at, merged.parts.as_slice()) {
             // The owner of the whole package may have more releases of it: newer ones, and removed ones that it keeps.
@@ -72,7 +72,9 @@ impl VirtualRepository {
             at = owner(&self.package(&view, &name.package, context).await?.value.merged);
         }
         let (repository, right) = member(at.ok_or(RepoError::NotFound)?).ok_or(RepoError::Withheld)?;
-        repository.locate(right, name, policies, context).await
+        let located = repository.locate(right, name, policies, context).await?;
+        self.check_silence(&name.package, &hearing).await?;
+        Ok(located)
     }
 
     /// Finds a release that a member has had, among the members that may answer for its name. With `may_keep` this
@@ -98,7 +100,7 @@ impl VirtualRepository {
                 Err(error) => return Err(error),
             };
             let policies = self.policies_with(above);
-            for at in hearing.order {
+            for at in hearing.order.iter().copied() {
                 let right = grant.members().get(at).and_then(Option::as_ref);
                 let (Some(member), Some(right)) = (self.members().get(at), right) else { continue };
                 if !member.names.allows(package) || !view.reads(at, package) {
@@ -116,7 +118,10 @@ impl VirtualRepository {
                 };
                 match found {
                     Ok(None) | Err(RepoError::NotFound) => {}
-                    found => return found,
+                    found => {
+                        self.check_silence(&name.package, &hearing).await?;
+                        return found;
+                    }
                 }
             }
             Ok(None)

@@ -16,7 +16,7 @@ use crate::cache::CacheError;
 use crate::cache::payload::Payload;
 use crate::hex::splice;
 use crate::hex::wire::WireError;
-use crate::policy::merge::{self, Bulk};
+use crate::policy::merge::{self, Bulk, PrivateVersions};
 use crate::repository::{CacheLifetime, RepoError, RequestContext, Served};
 
 /// The sources of a view's `names` or `versions`.
@@ -115,6 +115,9 @@ impl VirtualRepository {
             };
             sources.listings.push(whole);
             sources.shown.push(shown);
+        }
+        if self.has_answered_since(&sources.claims, None).await? {
+            sources.claims = self.claims(context).await?;
         }
         let made = self.indexed(view, kind, sources, context).await?;
         Ok(story.into_served(made.payload.clone()))
@@ -216,10 +219,13 @@ impl VirtualRepository {
         if !owners.iter().any(|at| shown(*at).is_some()) {
             return Ok(None);
         }
-        let parts: Vec<(&Bytes, Option<&Bytes>)> =
-            heard.into_iter().filter_map(|at| Some((whole(at)?, shown(at)))).collect();
+        let part_of = |at: usize| {
+            let is_private = claimants.get(at) == Some(&true);
+            Some(ListedPart { whole: whole(at)?, shown: shown(at), is_private })
+        };
+        let parts: Vec<ListedPart<'_>> = heard.into_iter().filter_map(part_of).collect();
         match (kind, parts.as_slice()) {
-            (_, [(_, only)]) => Ok((*only).cloned()),
+            (_, [only]) => Ok(only.shown.cloned()),
             (Kind::Names, _) => {
                 let entries: Vec<&[u8]> = owners.iter().filter_map(|at| part(*at)).map(AsRef::as_ref).collect();
                 merge::names_entry(&entries).map(|entry| Some(Bytes::copy_from_slice(&entry)))
@@ -229,15 +235,31 @@ impl VirtualRepository {
     }
 }
 
+/// What a member lists of a package.
+struct ListedPart<'a> {
+    whole: &'a Bytes,
+    /// The entry without the releases that the member hides.
+    shown: Option<&'a Bytes>,
+    /// Whether the member claims the name.
+    is_private: bool,
+}
+
 /// The versions that several members show, in order of priority. A version belongs to the first member that has it: if
-/// that member hides it, it is not shown.
-fn versions_shown(parts: &[(&Bytes, Option<&Bytes>)]) -> Result<Option<Bytes>, WireError> {
-    let (mut taken, mut hidden) = (BTreeSet::new(), BTreeSet::new());
-    for (whole, shown) in parts {
+/// that member hides it, it is not shown. A public version that differs from a private one only in the build metadata
+/// is not shown either.
+fn versions_shown(parts: &[ListedPart<'_>]) -> Result<Option<Bytes>, WireError> {
+    let (mut taken, mut hidden, mut private) = (BTreeSet::new(), BTreeSet::new(), PrivateVersions::default());
+    for (at, ListedPart { whole, shown, is_private }) in parts.iter().enumerate() {
         let left = shown.map(|shown| splice::versions_of(shown)).transpose()?.unwrap_or_default();
-        hidden.extend(splice::versions_of(whole)?.into_iter().filter(|one| taken.insert(*one) && !left.contains(one)));
+        let versions = splice::versions_of(whole)?;
+        let is_out = |one: &&str| !left.contains(one) || !is_private && private.owner(one).is_some();
+        let new: Vec<&str> = versions.iter().copied().filter(|one| taken.insert(*one)).collect();
+        hidden.extend(new.into_iter().filter(is_out));
+        if *is_private {
+            private.add(at, versions);
+        }
     }
-    let entries: Vec<&[u8]> = parts.iter().map(|(whole, _)| whole.as_ref()).collect();
+    let entries: Vec<&[u8]> = parts.iter().map(|part| part.whole.as_ref()).collect();
     let merged = merge::versions_entry(&entries)?;
     let entry = splice::drop_versions_of(&merged, &|version| hidden.contains(version))?;
     Ok(entry.map(|entry| Bytes::copy_from_slice(&entry)))

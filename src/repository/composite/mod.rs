@@ -27,6 +27,7 @@ mod origins;
 mod package;
 mod policy;
 mod publishing;
+mod silence;
 mod verify_store;
 mod view;
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 
-use super::claims::Claims;
 use super::listing::{Kind, Listing};
 use super::member_answers::{MemberAnswer, MemberAnswers};
 use super::member_order::OnFailure;
 use super::member_statuses::MemberStatuses;
+use super::name_routing::NameRouting;
 use super::origins::ViewOrigins;
 use super::policy::{HeldByMember, Verdict};
 use super::view::View;
@@ -74,6 +74,15 @@ impl Merged {
     }
 }
 
+/// What a member contributes to a merged package.
+struct Share {
+    /// The releases that may be shown, if any may.
+    payload: Option<Payload>,
+    hidden: BTreeSet<Box<str>>,
+    /// Whether the member claims the name.
+    is_private: bool,
+}
+
 /// A package as a view has it now.
 #[derive(Debug)]
 pub(in crate::repository) struct ViewPackage {
@@ -86,6 +95,8 @@ pub(in crate::repository) struct ViewPackage {
     pub(super) below: Vec<HiddenReleases>,
     /// The error of a public member that was skipped.
     pub(super) skipped: Option<RepoError>,
+    /// The members that were asked.
+    pub(super) hearing: NameRouting,
 }
 
 impl VirtualRepository {
@@ -119,14 +130,15 @@ impl VirtualRepository {
             let private = list.iter().any(|(member, _)| hearing.is_claimant(*member));
             let last = if private { self.members().len() } else { list.iter().map(|(at, _)| *at).max().unwrap_or(0) };
             let public = self.public_listings(view, last, &left_out, context).await?;
-            let merged = self.merged(view, name, &list, hearing.claims, public, context).await?;
+            let merged = self.merged(view, name, &list, &hearing, public, context).await?;
+            self.check_silence(name, &hearing).await?;
             let (mut verdicts, mut below) = (Vec::new(), Vec::new());
             for (_, heard) in list {
                 verdicts.extend(heard.verdicts);
                 below.extend(heard.answer.map(|answer| answer.value.hidden));
             }
             let told = story.into_served(merged);
-            Ok(told.map(|(merged, keep)| ViewPackage { merged, keep, verdicts, below, skipped }))
+            Ok(told.map(|(merged, keep)| ViewPackage { merged, keep, verdicts, below, skipped, hearing }))
         })
     }
 
@@ -172,17 +184,22 @@ impl VirtualRepository {
         view: &View,
         name: &PackageName,
         list: &[(usize, MemberAnswer)],
-        claims: Arc<Claims>,
+        hearing: &NameRouting,
         public: Vec<Option<Arc<Listing>>>,
         context: RequestContext,
     ) -> Result<Arc<Merged>, RepoError> {
         let members: Vec<usize> = list.iter().map(|(member, _)| *member).collect();
         let payload = |heard: &MemberAnswer| heard.answer.as_ref().map(|answer| answer.value.payload.clone());
-        let shares: Vec<_> = list.iter().map(|(_, heard)| (payload(heard), heard.hidden.clone())).collect();
+        let share = |(member, heard): &(usize, MemberAnswer)| Share {
+            payload: payload(heard),
+            hidden: heard.hidden.clone(),
+            is_private: hearing.is_claimant(*member),
+        };
+        let shares: Vec<Share> = list.iter().map(share).collect();
         let held = self.held(list.iter().flat_map(|(_, heard)| &heard.verdicts));
         let mut stamp: Stamp = Vec::new();
         list.iter().for_each(|(_, heard)| heard.digests(&mut stamp));
-        claims.digests(&mut stamp);
+        hearing.claims.digests(&mut stamp);
         stamp.extend(public.iter().flatten().map(|listing| listing.names_digest));
         stamp.extend(held.digest());
         let key = (Arc::clone(&view.scope), name.clone());
@@ -194,7 +211,7 @@ impl VirtualRepository {
         let origins = ViewOrigins {
             options: Arc::clone(&self.options),
             view: view.clone(),
-            claims,
+            claims: Arc::clone(&hearing.claims),
             public,
             package: name.clone(),
             parts: members.clone(),
@@ -219,15 +236,19 @@ impl VirtualRepository {
     fn merge(
         &self,
         resource: &RegistryResource,
-        shares: &[(Option<Payload>, BTreeSet<Box<str>>)],
+        shares: &[Share],
         origins: &ViewOrigins,
         held: &HeldByMember,
         stamp: Stamp,
     ) -> Result<Merged, CacheError> {
-        let bytes = |share: &Option<Payload>| share.as_ref().map_or_else(|| Ok(Bytes::new()), Payload::bytes);
-        let payloads: Vec<Bytes> = shares.iter().map(|(share, _)| bytes(share)).collect::<Result<_, _>>()?;
-        let parts = payloads.iter().zip(shares).map(|(payload, (_, hidden))| MemberPart { payload, hidden });
-        let parts: Vec<MemberPart<'_>> = parts.collect();
+        let bytes = |share: &Share| share.payload.as_ref().map_or_else(|| Ok(Bytes::new()), Payload::bytes);
+        let payloads: Vec<Bytes> = shares.iter().map(bytes).collect::<Result<_, _>>()?;
+        let part = |(payload, share)| {
+            let Share { hidden, is_private, .. }: &Share = share;
+            let payload: &Bytes = payload;
+            MemberPart { payload, hidden, is_private: *is_private }
+        };
+        let parts: Vec<MemberPart<'_>> = payloads.iter().zip(shares).map(part).collect();
         let merged = merge::package(&self.options.identity.name, &parts, origins).map_err(CacheError::untrusted)?;
         let member = |part: usize| origins.parts.get(part).copied().unwrap_or_default();
         let left = merged.without(&|part, version| held.has(member(part), version));
@@ -247,7 +268,7 @@ impl VirtualRepository {
             ..conflict
         });
         let (members, hidden) = (origins.parts.clone(), merged.hidden);
-        let answers = members.iter().zip(shares).filter(|(_, (share, _))| share.is_some());
+        let answers = members.iter().zip(shares).filter(|(_, share)| share.payload.is_some());
         let parts = answers.map(|(member, _)| *member).collect();
         Ok(Merged { stamp, members, payload, parts, owners, held, hidden, conflicts: conflicts.collect() })
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join;
 use tokio::time::Instant;
 
 use super::RemoteRepository;
@@ -42,7 +43,7 @@ impl RemoteRepository {
 
     /// Whether it has a package that is not in its list of names. Only a signed index proves that it has. While the
     /// list is not confirmed (`standing`), an answer without a signature does not prove that it has not. If the
-    /// upstream is unreachable, its last list counts.
+    /// upstream gives no answer, its last list counts.
     pub(in crate::repository) async fn has_unlisted(
         self: &Arc<Self>,
         name: &PackageName,
@@ -50,16 +51,21 @@ impl RemoteRepository {
         deadline: Instant,
     ) -> Result<bool, RepoError> {
         let resource = RegistryResource::Package(name.clone());
-        let found = match standing {
-            // An answer from before the upstream became unreachable does not count.
-            Confirmation::UpstreamUnreachable(_) => {
-                self.registry.get_newest(&resource, true, deadline).await.map_err(RepoError::from)
+        let (error, standing) = match standing {
+            Confirmation::UpstreamUnreachable(_) => match self.in_silence(name, &resource, deadline).await {
+                Ok(heard) => heard,
+                Err(decided) => return decided,
+            },
+            Confirmation::Confirmed | Confirmation::UnsignedAnswer(_) => {
+                match self.resource(&resource, deadline).await {
+                    Ok(_) => return Ok(true),
+                    Err(error) => (error, standing.clone()),
+                }
             }
-            Confirmation::Confirmed | Confirmation::UnsignedAnswer(_) => self.resource(&resource, deadline).await,
         };
-        let error = match found {
-            Ok(_) => return Ok(true),
-            Err(error) => error,
+        let error = match error {
+            RepoError::Upstream(error) => self.registry.last_word(&resource, error).into(),
+            error => error,
         };
         match standing {
             Confirmation::Confirmed if error.is_absence() || error.is_silence() => Ok(false),
@@ -67,17 +73,49 @@ impl RemoteRepository {
             Confirmation::UpstreamUnreachable(why) | Confirmation::UnsignedAnswer(why)
                 if error.is_absence() || error.is_silence() =>
             {
-                let why: &CacheError = why;
                 tracing::warn!(
-                    repository = %self.key(), error = why as &dyn std::error::Error,
+                    repository = %self.key(), error = &why as &dyn std::error::Error,
                     "no repository answers for a name: the list of names of a private repository could not be confirmed"
                 );
-                Err(why.clone().into())
+                Err(why.into())
             }
             Confirmation::Confirmed | Confirmation::UpstreamUnreachable(_) | Confirmation::UnsignedAnswer(_) => {
                 Err(error)
             }
         }
+    }
+
+    /// Waits for a package, and at the same time for the list, whose request may still be answered. The error is the
+    /// result if one of them decides. Otherwise returns why there is no package, and how current the list is.
+    async fn in_silence(
+        self: &Arc<Self>,
+        name: &PackageName,
+        resource: &RegistryResource,
+        deadline: Instant,
+    ) -> Result<(RepoError, Confirmation), Result<bool, RepoError>> {
+        let package = async {
+            // An answer from before the upstream became silent does not count.
+            match self.registry.get_newest(resource, true, deadline).await {
+                Ok(_) => Err(Ok(true)),
+                Err(error) => Ok(RepoError::from(error)),
+            }
+        };
+        let list = async {
+            match self.registry.confirmed(&RegistryResource::Names, deadline).await {
+                Ok((names, standing)) => match self.is_listed(&names.value, name).await {
+                    Ok(false) => Ok(standing),
+                    decided => Err(decided),
+                },
+                Err(error) => Ok(Confirmation::UnsignedAnswer(error)),
+            }
+        };
+        try_join(package, list).await
+    }
+
+    /// Whether the upstream, which was silent, has begun to answer the request for its list or for the package `name`.
+    pub(in crate::repository) fn has_begun_to_answer(&self, name: Option<&PackageName>) -> bool {
+        let package = name.map(|name| RegistryResource::Package(name.clone()));
+        [Some(RegistryResource::Names), package].iter().flatten().any(|asked| !self.registry.is_silent(asked))
     }
 
     /// Whether a text contains a private name: one that this repository has or ever had, if its names are private.

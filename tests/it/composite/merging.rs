@@ -101,6 +101,28 @@ async fn releases_cross_the_guard_where_it_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn build_metadata_make_no_other_version_of_a_private_one() {
+    let mut hub = drop_in(", deploy_to: acme, merge: release, merge_across: [solo], allow_shadow: [solo]").await;
+    for version in ["1.0.0+evil", "1.0.0-rc.1", "1.1.0", "1.1.0+b"] {
+        hub.registry.add("solo", version);
+    }
+    hub.publish();
+    let key = hub.user("root", true).await;
+    let private = hub.published_here(&key, "solo", "1.0.0").await;
+    let expected = ["1.0.0-rc.1", "1.0.0", "1.1.0", "1.1.0+b"];
+    assert_eq!(hub.releases(&key, "solo").await, expected);
+    assert_eq!(hub.versions(&key).await, [("solo".to_owned(), expected.map(str::to_owned).to_vec())]);
+    assert_eq!(hub.fetch(&key, "/tarballs/solo-1.0.0.tar").await.body, private);
+    for version in ["1.0.0+evil", "1.0.0%2Bevil"] {
+        assert_eq!(hub.fetch(&key, &format!("/tarballs/solo-{version}.tar")).await.status, 404, "{version}");
+    }
+    assert_eq!(hub.fetch(&key, "/tarballs/solo-1.1.0+b.tar").await.status, 200);
+    // Also where the caller may not see the private release.
+    let stranger = hub.user("sam", false).await;
+    assert_eq!(hub.fetch(&stranger, "/tarballs/solo-1.0.0+evil.tar").await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn virtual_repositories_have_virtual_members() {
     let mut other = Elsewhere::new("other").await;
     other.registry.add("extra", "1.0.0");

@@ -11,6 +11,7 @@ mod merging;
 mod publishing;
 mod remade;
 mod rights;
+mod silence;
 
 use bytes::Bytes;
 use hexkeep::hex::checksum::Sha256;

@@ -8,9 +8,11 @@ const LARGE_TARBALLS: (u64, u64) = (3, 24);
 
 pub(super) fn steps(endpoint: &Endpoint, key: &VerifyingKey, reader: &Reader) -> Vec<Step> {
     let mut steps = Vec::new();
-    if endpoint.replaces_hexpm() && key.is_hexpms {
+    // rebar3 reads the address of hexpm from `HEX_CDN` alone: a `repo_url` in a file does not count for it.
+    if endpoint.replaces_hexpm() {
         steps.push(Step::shell("Fetch packages from this server.", [format!("export HEX_CDN={}", endpoint.url())]));
-    } else {
+    }
+    if !(endpoint.replaces_hexpm() && key.is_hexpms) {
         steps.push(repository(endpoint, key));
     }
     steps.extend(credentials(endpoint, reader));
@@ -22,13 +24,16 @@ pub(super) fn steps(endpoint: &Endpoint, key: &VerifyingKey, reader: &Reader) ->
 }
 
 fn repository(endpoint: &Endpoint, key: &VerifyingKey) -> Step {
-    let (name, url, api, pem) = (&endpoint.name, endpoint.url(), endpoint.api_url(), key.pem.trim_end());
+    let (name, api, pem) = (&endpoint.name, endpoint.api_url(), key.pem.trim_end());
+    let url = match endpoint.replaces_hexpm() {
+        true => String::new(),
+        false => format!("repo_url => <<\"{}\">>, ", endpoint.url()),
+    };
     Step::file(
         "Add the repository to the project, or to ~/.config/rebar3/rebar.config for all projects.",
         "rebar.config",
         format!(
-            "{{hex, [{{repos, [#{{name => <<\"{name}\">>, repo_url => <<\"{url}\">>,\n                  \
-             api_url => <<\"{api}\">>,\n                  \
+            "{{hex, [{{repos, [#{{name => <<\"{name}\">>, {url}api_url => <<\"{api}\">>,\n                  \
              repo_public_key => <<\"{pem}\n\">>}}]}}]}}."
         ),
     )

@@ -56,6 +56,7 @@ fn another_key_is_given_to_the_client() {
     assert!(mix.contains("\nmix hex.repo set hexpm --url https://hex.example --public-key hexkeep.pem\n"), "{mix}");
     assert!(mix.contains("must print SHA256:abc."), "{mix}");
     let rebar3 = lines(Client::Rebar3, &endpoint(), false, Role::Ci);
+    assert!(rebar3.contains("\nexport HEX_CDN=https://hex.example\n") && !rebar3.contains("repo_url"), "{rebar3}");
     assert!(rebar3.contains("repo_public_key => <<\"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n\">>"));
 }
 

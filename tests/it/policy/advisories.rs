@@ -67,7 +67,10 @@ async fn a_dump_is_added_to_what_clients_see_and_to_what_policies_look_at() {
     assert_eq!(listed(&hub).await, Vec::<String>::new());
     std::fs::write(hub.config_file().with_file_name("osv.json"), "[{").unwrap();
     let refused = hub.app().core().reload().await.unwrap_err().sentence();
-    assert!(refused.contains("repositories.hexpm.advisories.osv: this is not an advisory dump in OSV format"), "{refused}");
+    assert!(
+        refused.contains("repositories.hexpm.advisories.osv: this is not an advisory dump in OSV format"),
+        "{refused}"
+    );
     assert_eq!(listed(&hub).await, Vec::<String>::new());
 }
 

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TaskError {
     /// It panicked.
-    #[error("a part of hexkeep broke off (a panic), which is a fault of the program; the log says where")]
+    #[error("a part of hexkeep crashed (a panic) because of a bug; the log says where")]
     Panicked,
     /// It was given up before it had ended.
     #[error("hexkeep stopped before this was done")]

@@ -67,7 +67,7 @@ pub(super) fn log_enforced(before: &Configured, after: &Configured) {
             pinned = standing.count(AllowedBy::Pinned),
             waived = standing.count(AllowedBy::Waived),
             overridden = standing.count(AllowedBy::Override),
-            "the policy is now enforced; the numbers are from its evaluation before"
+            "the policy is now enforced; the numbers are from its evaluation before this change"
         );
     }
 }

@@ -186,7 +186,7 @@ pub(super) async fn write_owed_sidecars(local: &LocalRepository) {
     if let Err(error) = local.write_owed_sidecars().await {
         tracing::error!(
             repository = %local.key(), error = &error as &dyn std::error::Error,
-            "cannot write the files beside tarballs that are owed"
+            "cannot write the pending files beside tarballs"
         );
     }
 }

@@ -234,7 +234,7 @@ impl Core {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(
                 error,
-                "cannot record which files beside tarballs are written: they are compared at the next start"
+                "cannot record which files beside tarballs were written: they are compared with the database at the next start"
             );
         }
         self.state.close().await;

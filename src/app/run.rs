@@ -161,7 +161,7 @@ impl App {
         self.private.stop();
         self.private.finish(Duration::from_secs(1)).await;
         if let Err(error) = self.core.shared.store.remove_own(ADDRESSES) {
-            tracing::warn!(%error, "cannot remove the file with the addresses");
+            tracing::warn!(%error, "cannot remove the file with the listen addresses");
         }
         self.core.close().await;
     }
@@ -227,7 +227,10 @@ impl App {
         let store = &self.core.shared.store;
         let bytes = serde_json::to_vec(&self.addresses).unwrap_or_default();
         if let Err(error) = store.write_own(ADDRESSES, &bytes) {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot write the file with the addresses");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot write the file with the listen addresses"
+            );
             // A file of an earlier run would contain wrong addresses.
             let _ = store.remove_own(ADDRESSES);
         }

@@ -90,7 +90,7 @@ pub(super) enum TerminalError {
     Key(#[from] KeyError),
     /// A reload without a running daemon.
     #[error(
-        "no daemon runs on the store in {}; a daemon reads the configuration when it starts. If storage.path was changed, \
+        "no daemon uses the store in {}, so there is nothing to reload; a daemon reads the configuration when it starts. If storage.path was changed, \
          restart the daemon: a reload cannot change this key",
         .0.display()
     )]

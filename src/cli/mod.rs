@@ -85,7 +85,7 @@ enum Command {
     /// Manage read access of users and organizations to repositories
     #[command(subcommand)]
     Grant(account::Grant),
-    /// Remove releases of a local repository, and free versions and package names
+    /// Remove releases from a local repository, and make versions and package names available again
     #[command(subcommand)]
     Release(local::Release),
     /// Publish all packages in a folder to a local repository

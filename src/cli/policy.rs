@@ -19,7 +19,7 @@ pub(super) struct Pin {
     /// Reason, recorded in the audit log
     #[arg(long)]
     reason: String,
-    /// Time at which the pins expire: 2026-11-01T12:00:00Z, or a date, which means its end; without it, they never
+    /// Time at which the pins expire: 2026-11-01T12:00:00Z, or a date, which means the end of that day; without it, they never
     /// expire
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
@@ -58,7 +58,7 @@ pub(super) enum Policy {
         package: String,
         /// Exempt only versions that match this requirement, as in mix.exs: "~> 1.7"; without it, all versions
         requirement: Option<String>,
-        /// Time at which the waiver expires: 2026-11-01T12:00:00Z, or a date, which means its end
+        /// Time at which the waiver expires: 2026-11-01T12:00:00Z, or a date, which means the end of that day
         #[arg(long, value_name = "TIME")]
         until: String,
         /// Reason, recorded in the audit log

@@ -14,7 +14,7 @@ pub(super) fn renovate(endpoint: &Endpoint, _: &VerifyingKey) -> Vec<Step> {
         )
     };
     vec![Step::file(
-        "Send Renovate to this server.",
+        "Make Renovate use this server.",
         "renovate.json",
         format!(
             "{{\n{rule}  \"packageRules\": [\n    {{ \"matchDatasources\": [\"hex\"], \"registryUrls\": [\"{url}\"] }}\n  ]\n}}"
@@ -27,7 +27,7 @@ pub(super) fn dependabot(endpoint: &Endpoint, key: &VerifyingKey) -> Vec<Step> {
     let (name, url, fingerprint) = (&endpoint.name, endpoint.url(), &key.fingerprint);
     let auth = if endpoint.is_open { "not-needed" } else { "${{ secrets.HEXKEEP_KEY }}" };
     vec![Step::file(
-        "Send Dependabot to this server.",
+        "Make Dependabot use this server.",
         ".github/dependabot.yml",
         format!(
             "version: 2\nregistries:\n  {name}:\n    type: hex-repository\n    repo: {name}\n    url: {url}\n    \

@@ -29,7 +29,7 @@ pub enum Fault {
     #[error("the document has more than {max} values; remove some")]
     TooManyNodes { max: usize },
     /// There are too many levels.
-    #[error("the document is nested deeper than {max} levels; no key is that deep")]
+    #[error("the document is nested deeper than {max} levels; no valid configuration is nested that deep")]
     TooDeep { max: usize },
     /// The text is not valid YAML, with the message of the parser.
     #[error("this is not valid YAML: {0}; check indentation, quotes and brackets here and in the line before")]
@@ -38,7 +38,7 @@ pub enum Fault {
     #[error("the file has more than one YAML document; remove the `---` and the other document")]
     SeveralDocuments,
     /// A key is used twice.
-    #[error("this key is already in line {first_line}; remove one of the two")]
+    #[error("this key is already on line {first_line}; remove one of the two")]
     DuplicateKey { first_line: usize },
     /// A key is not a text.
     #[error("a key must be a plain text; it cannot be a list, a table or an alias")]
@@ -142,7 +142,7 @@ pub enum Fault {
     ProxyPath,
     /// Not a pattern, with the message of the crate globset.
     #[error(
-        "{pattern} is not a valid pattern: {reason}; use characters of names, `*`, `?` and classes such as `[a-f]`"
+        "{pattern} is not a valid pattern: {reason}; use characters that are allowed in names, `*`, `?` and classes such as `[a-f]`"
     )]
     Pattern { pattern: Excerpt, reason: Excerpt },
     /// The patterns cannot be combined.

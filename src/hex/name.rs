@@ -38,10 +38,10 @@ impl fmt::Display for NameKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Too few bytes.
-    #[error("a {kind} name has at least {min} characters, this one has {length}")]
+    #[error("a {kind} name must have at least {min} characters, but this one has {length}")]
     TooShort { kind: NameKind, length: usize, min: usize },
     /// Too many bytes.
-    #[error("a {kind} name has at most {max} characters, this one has {length}")]
+    #[error("a {kind} name can have at most {max} characters, but this one has {length}")]
     TooLong { kind: NameKind, length: usize, max: usize },
     /// A character that such a name cannot have, or not in this place.
     #[error("{name:?} is not a {kind} name: {rule}")]
@@ -61,7 +61,7 @@ const PACKAGE: Grammar = Grammar {
     kind: NameKind::Package,
     min: 1,
     max: limits::PACKAGE_NAME,
-    rule: "it begins with a lower-case letter and contains only lower-case letters, digits and underscores",
+    rule: "it must begin with a lower-case letter and contain only lower-case letters, digits and underscores",
     first: |byte| byte.is_ascii_lowercase(),
     rest: |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_',
 };
@@ -70,7 +70,7 @@ const REPOSITORY: Grammar = Grammar {
     kind: NameKind::Repository,
     min: 2,
     max: limits::REPO_NAME,
-    rule: "it begins with a lower-case letter or a digit and contains only lower-case letters, digits, underscores and hyphens",
+    rule: "it must begin with a lower-case letter or a digit and contain only lower-case letters, digits, underscores and hyphens",
     first: |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit(),
     rest: |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-'),
 };
@@ -79,7 +79,7 @@ const POLICY: Grammar = Grammar {
     kind: NameKind::Policy,
     min: 3,
     max: limits::POLICY_NAME,
-    rule: "it contains only lower-case letters, digits, underscores, dots and hyphens, and not only dots",
+    rule: "it must contain only lower-case letters, digits, underscores, dots and hyphens, and not only dots",
     first: |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'.' | b'-'),
     rest: |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'.' | b'-'),
 };

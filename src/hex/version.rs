@@ -20,7 +20,7 @@ pub struct ReleaseVersion(Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VersionError {
     /// Longer than [`limits::VERSION`].
-    #[error("a version has at most {max} characters, this one has {length}")]
+    #[error("a version can have at most {max} characters, but this one has {length}")]
     TooLong { length: usize, max: usize },
     /// Not three numbers separated by dots, or a number with leading zeros or beyond 64 bits.
     #[error("{0:?} is not a version: expected three numbers without leading zeros, separated by dots")]

@@ -382,7 +382,10 @@ impl Site {
                 StaleReason::Skipped => {
                     format!("a member of {repository} is unavailable and was left out: packages may be missing")
                 }
-                _ => format!("{repository} is served from the cache, its upstream is unavailable ({})", reason.word()),
+                _ => format!(
+                    "{repository} is served from the cache, because its upstream is unavailable ({})",
+                    reason.word()
+                ),
             };
             self.add_message(response, wishes, &text);
         }

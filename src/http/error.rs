@@ -215,8 +215,7 @@ impl From<&RepoError> for Refusal {
             ),
             RepoError::NoNames { .. } => Self::withheld(
                 StatusCode::BAD_GATEWAY,
-                "a member of this repository has no list of its packages now, so other members must not answer for \
-                 it; try again later, and see the log of hexkeep",
+                "the list of packages of a member of this repository is not available now, so other members must not answer in its place; try again later, and see the log of hexkeep",
             ),
             RepoError::Held { sentence } => Self::withheld(StatusCode::FORBIDDEN, sentence.to_string()),
             RepoError::NoListedChecksum { path } => Self::withheld(

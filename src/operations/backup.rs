@@ -53,7 +53,7 @@ impl BackedUp {
         });
         let owed = (*owed > 0).then(|| {
             let packages = count(*owed, "package", "packages");
-            format!("in the backup, only the database has the last change of {packages}, because {OWED}")
+            format!("in the backup, the latest change of {packages} is only in the database, because {OWED}")
         });
         Text {
             remarks: outside.chain(owed).collect(),

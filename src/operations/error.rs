@@ -165,7 +165,7 @@ pub enum Refusal {
     #[error("\"{0}\" is not a version of a client: write its first two numbers, such as 2.4")]
     ClientVersion(String),
     /// Clients cannot reach the repository.
-    #[error("\"{0}\" does not answer at an address of its own: give a virtual repository that it is a member of")]
+    #[error("\"{0}\" has no address of its own: specify a virtual repository that it is a member of")]
     NoAddress(String),
     /// The repository has no public key that clients could be given.
     #[error("\"{0}\" has no public key")]
@@ -259,7 +259,7 @@ pub enum Refusal {
     NotThere { repository: String, package: PackageName, version: Option<String> },
     /// Not a time, or not in the future.
     #[error(
-        "`{0}` is not a time in the future; write a time such as 2026-11-01T12:00:00Z, or a date, which means its end"
+        "`{0}` is not a time in the future; write a time such as 2026-11-01T12:00:00Z, or a date, which means the end of that day"
     )]
     NotInFuture(String),
     /// A requirement that no version can meet.

@@ -196,7 +196,7 @@ impl HeldReport {
         let (refused, would) = (self.refused, self.would_be_refused);
         let were = if refused == 1 { "was" } else { "were" };
         let requests = count(refused, "request", "requests");
-        text.remarks.push(format!("{requests} {were} refused, and {would} would have been"));
+        text.remarks.push(format!("{requests} {were} refused, and {would} would have been refused in mode `enforce`"));
         if self.by == ReportBy::Package {
             text.lines.extend(
                 self.exempt

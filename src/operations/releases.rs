@@ -73,8 +73,9 @@ impl ReleaseOutcome {
                 ));
                 if !kept.is_empty() {
                     let kept_releases = count(kept.len(), "release", "releases");
-                    text.lines
-                        .push(format!("kept {kept_releases} as the database has them; their files are not newer:"));
+                    text.lines.push(format!(
+                        "kept {kept_releases} as they are in the database, because their files are not newer:"
+                    ));
                     text.lines.extend(kept.iter().map(|release| format!("  {release}")));
                 }
                 Text { remarks: failed.clone(), failed: !failed.is_empty(), ..text }

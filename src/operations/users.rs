@@ -149,7 +149,7 @@ impl UserOutcome {
             Self::TotpOn { name, recovery_codes } => Text {
                 lines: recovery_codes.clone(),
                 ..Text::remark(format!(
-                    "turned on two-factor authentication for {name}; each of these recovery codes can replace a code once"
+                    "turned on two-factor authentication for {name}; each of these recovery codes can be used once instead of a code from the app"
                 ))
             },
             Self::TotpOff { name } => Text::remark(format!("turned off two-factor authentication for {name}")),

@@ -54,7 +54,7 @@ impl Scrubbed {
         }
         if *owed > 0 {
             text.remarks.push(format!(
-                "hexkeep: only the database has the last change of {}, because {OWED}",
+                "hexkeep: the latest change of {} is only in the database, because {OWED}",
                 count(*owed, "package", "packages")
             ));
         }

@@ -70,7 +70,7 @@ pub enum RepoError {
     Withheld,
     /// A member of a virtual repository has no list of its packages, so it is unknown which names others may answer
     /// for.
-    #[error("the member {member} does not have a list of its packages")]
+    #[error("the list of packages of the member {member} is not available")]
     NoNames {
         /// The member; not shown to clients.
         member: RepoName,

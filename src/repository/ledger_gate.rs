@@ -139,7 +139,9 @@ impl LedgerGate {
         let labels = ReasonLabels { repository: self.key.as_str().into(), reason };
         self.metrics.upstream_changes.get_or_create(&labels).inc();
         let detail = match action {
-            Action::ChecksumRefused => "upstream changed the checksum of a published release: it is refused",
+            Action::ChecksumRefused => {
+                "upstream changed the checksum of a published release: the changed file is refused"
+            }
             _ => "upstream changed the checksum of a release, which this repository's rules allow",
         };
         tracing::error!(repository = %self.key, package, version, "{detail}");

@@ -95,7 +95,7 @@ pub enum StoreFileError {
     #[error("cannot read the whole file")]
     Read(#[source] io::Error),
     /// The file has another digest.
-    #[error("the file has another digest than expected: {actual}")]
+    #[error("the file does not have the expected digest; its digest is {actual}")]
     Digest {
         /// The digest of the file.
         actual: Sha256,

@@ -161,7 +161,7 @@ pub(super) fn warn_of_shared_folders(root: &Path) {
         if mode & 0o022 != 0 {
             tracing::warn!(
                 path = %folder.display(), mode = format!("{mode:o}"),
-                "other users may write in this folder of the store and change the files that are served; run chmod go-w on it"
+                "other users can write to this folder of the store and change the files that are served; run chmod go-w on it"
             );
         }
     }

@@ -48,7 +48,7 @@ pub enum KeyError {
     #[error("this RSA key has {bits} bits; Hex clients accept {min} to {max}", min = limits::RSA_MIN_BITS, max = limits::RSA_MAX_BITS)]
     Bits { bits: usize },
     /// Numbers that do not form a valid key.
-    #[error("this RSA key is invalid: its numbers do not belong together")]
+    #[error("this RSA key is invalid: its components do not match each other")]
     Rejected(#[source] aws_lc_rs::error::KeyRejected),
     /// The key generation failed.
     #[error("cannot generate an RSA key")]

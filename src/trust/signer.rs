@@ -30,10 +30,10 @@ pub enum SignError {
         source: aws_lc_rs::error::Unspecified,
     },
     /// The resource to be sealed again is not a valid envelope.
-    #[error("the sealed resource cannot be opened")]
+    #[error("the signed resource cannot be decoded")]
     Envelope(#[from] EnvelopeError),
     /// The resource to be sealed again is signed with another key than expected.
-    #[error("the sealed resource is not signed with key {0}")]
+    #[error("the resource is not signed with key {0}")]
     Foreign(Fingerprint),
 }
 

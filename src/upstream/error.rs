@@ -105,7 +105,7 @@ pub(super) enum RedirectProblem {
     #[error("its Location contains a user name or a password")]
     UserInfo,
     #[error(
-        "it leads to another scheme, host or port, and no signature or checksum proves the answer; if this is intended, \
+        "it leads to another scheme, host or port, and the answer cannot be verified by a signature or checksum; if this is intended, \
          configure the address that it leads to"
     )]
     Elsewhere,

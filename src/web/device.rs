@@ -80,8 +80,7 @@ fn field_of(right: &Permission) -> String {
 fn sentence(right: &Permission) -> String {
     match right {
         Permission::Api => {
-            "Full access to this server's API: both permissions below, and also create and revoke keys in \
-             your name. A key that the program creates stays valid after you log the program out."
+            "Full access to this server's API: both permissions below, and permission to create and revoke keys in your name. A key that the program creates stays valid after you log the program out."
                 .to_owned()
         }
         Permission::ApiRead => "Read your account, your organizations, and the packages that you can read.".to_owned(),

@@ -449,7 +449,7 @@ async fn reload_without_a_daemon_says_so() {
     let site = Site::new().await;
     let refused = site.home.run(&["reload"]);
     assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
-    assert!(refused.stderr.starts_with("hexkeep: no daemon runs on the store in "), "{}", refused.stderr);
+    assert!(refused.stderr.starts_with("hexkeep: no daemon uses the store in "), "{}", refused.stderr);
     assert!(!site.home.data().exists(), "nothing to be made for that");
     // A daemon that was killed leaves its socket behind.
     let daemon = site.home.serve();
@@ -457,7 +457,7 @@ async fn reload_without_a_daemon_says_so() {
     assert!(site.home.data().join("admin.sock").exists());
     let refused = site.home.run(&["reload"]);
     assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
-    assert!(refused.stderr.starts_with("hexkeep: no daemon runs on the store in "), "{}", refused.stderr);
+    assert!(refused.stderr.starts_with("hexkeep: no daemon uses the store in "), "{}", refused.stderr);
 }
 
 /// Changes one byte of every file below a folder of the store; says how many there were.

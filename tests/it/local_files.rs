@@ -214,7 +214,8 @@ fn a_rebuild_names_what_is_no_file_of_a_release() {
         (1, true),
         "{said:?}"
     );
-    for line in ["acme/core-1.0.0.json copy: no file of a release has such a name", "notes: missing field"] {
+    for line in ["acme/core-1.0.0.json copy: this is not a valid name for a file of a release", "notes: missing field"]
+    {
         assert!(said.stderr.contains(line), "{line}: {said:?}");
     }
     fs::remove_file(folder.join("core-1.0.0.json copy")).unwrap();

@@ -253,7 +253,7 @@ async fn a_file_that_is_not_newer_than_the_database_changes_nothing() {
     }
     let kept: String = NAMES.iter().map(|name| format!("  {name} 1.0.0\n")).collect();
     let line = "restored 0 releases from their files, 0 unchanged; 0 removed versions cannot be published again\n\
-                kept 6 releases as the database has them; their files are not newer:\n";
+                kept 6 releases as they are in the database, because their files are not newer:\n";
     assert_eq!(published.home.run(&["reindex", "acme"]), said(0, &format!("{line}{kept}"), ""));
     assert_eq!(published.seen(&daemon, &NAMES).await, seen);
     assert_eq!(published.sidecars(), sound, "they are written again");
@@ -281,7 +281,7 @@ async fn a_file_that_is_newer_than_the_database_counts_but_not_for_owners() {
     }
     let daemon = published.home.serve();
     let line = "restored 3 releases from their files, 0 unchanged; 2 removed versions cannot be published again\n\
-                kept 1 release as the database has them; their files are not newer:\n  owned 1.0.0\n";
+                kept 1 release as they are in the database, because their files are not newer:\n  owned 1.0.0\n";
     assert_eq!(published.home.run(&["reindex", "acme"]), said(0, line, ""));
     assert_eq!(published.seen(&daemon, &others).await, seen);
     assert_eq!(published.seen(&daemon, &["owned"]).await, owned);

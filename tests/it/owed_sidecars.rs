@@ -9,7 +9,7 @@ use serde_json::json;
 use super::support::hub::{Hub, Wishes};
 use super::support::local::package;
 
-const SENTENCE: &str = "hexkeep: only the database has the last change of 2 packages, because files beside the tarballs could not \
+const SENTENCE: &str = "hexkeep: the latest change of 2 packages is only in the database, because files beside the tarballs could not \
                         be written, or are newer than the database; see the log\n";
 
 #[tokio::test(flavor = "multi_thread")]

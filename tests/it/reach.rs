@@ -42,7 +42,7 @@ async fn nobody_takes_the_name_of_an_organization_and_with_it_its_packages() {
     assert_eq!(sign_up("crew").await, 422);
     assert_eq!(sign_up("stranger").await, 201);
     let (code, _, said) = hub.command(&["org", "add", "stranger"]).await;
-    assert!(code != 0 && said.contains("taken"), "{said}");
+    assert!(code != 0 && said.contains("already in use"), "{said}");
     // What is transferred to the organization of a repository is the organization's.
     assert_eq!(publish(&hub, &root, "open", "tool", "1.0.0", "").await.0, 201);
     let transfer = Some(json!({"level": "full", "transfer": true}));

@@ -212,7 +212,8 @@ pub(super) fn is_signed_soundly(
     let Some(signature) = signature else {
         return if keys.is_empty() { Ok(()) } else { Err(snapshot("it has no signature")) };
     };
-    let signature = decode(signature).ok_or_else(|| snapshot("its signature is not base64 of a plausible length"))?;
+    let signature = decode(signature)
+        .ok_or_else(|| snapshot("its signature is not valid base64, or its length is not plausible"))?;
     if keys.is_empty() || is_signed(text, &signature, keys) {
         return Ok(());
     }

@@ -220,7 +220,7 @@ fn grace(field: &Field<'_>) -> Option<Grace> {
     }
 }
 
-/// Reads a time in UTC as in RFC 3339, or a date, which means its end.
+/// Reads a time in UTC as in RFC 3339, or a date, which means the end of that day.
 fn point_in_time(field: &Field<'_>) -> Option<Timestamp> {
     let text = field.text()?;
     field.check(

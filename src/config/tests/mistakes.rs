@@ -31,7 +31,7 @@ t.yaml:6:10: log.level: `chatty` is not allowed here; write one of `error`, `war
 t.yaml:8:16: storage.cache_limit: `lots` is not a size; write a number of bytes with a unit, such as 512MiB or 50GiB
 t.yaml:9:18: auth.sign_up: `maybe` is not allowed here; write `true` or `false`
 t.yaml:14:10: repositories.hexpm.url: the URL must not contain a user name or password; remove them and use `credentials`
-t.yaml:15:15: repositories.hexpm.include[0]: `[a` is not a valid pattern: `unclosed character class; missing ']'`; use characters of names, `*`, `?` and classes such as `[a-f]`
+t.yaml:15:15: repositories.hexpm.include[0]: `[a` is not a valid pattern: `unclosed character class; missing ']'`; use characters that are allowed in names, `*`, `?` and classes such as `[a-f]`
 t.yaml:16:19: repositories.hexpm.metadata_ttl: `60` is not a duration; write numbers with units, such as 500ms, 30s, 5m, 1h 30m or 30d
 t.yaml:19:15: repositories.acme.members[0]: `nowhere` is not a repository of this configuration; write the key of a repository"#;
     assert_eq!(problems(text), expected);

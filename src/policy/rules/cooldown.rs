@@ -130,7 +130,7 @@ pub struct Cooldown {
 
 /// The error message for an invalid cooldown.
 const EXPECTED: &str =
-    "a number of days, weeks or months (of 30 days) is expected, such as 7d, 2w or 1mo, or 0; at most 100 years";
+    "expected 0, or a number of days, weeks or months (of 30 days), such as 7d, 2w or 1mo; at most 100 years";
 
 /// The text is not a valid cooldown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -59,6 +59,6 @@ impl Rule for Retirements {
 
     fn useless_override(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
         matches!(effect, Effect::IgnoreRetirement(reason) if !rules.retirement_reasons.contains(reason))
-            .then_some("`retirement_reasons` does not list this reason, so it holds no release")
+            .then_some("this reason is not in `retirement_reasons`, so it holds no release")
     }
 }

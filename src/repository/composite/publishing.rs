@@ -166,7 +166,7 @@ impl VirtualRepository {
                     };
                     if let Err(error) = made.await {
                         // The next client that requests it gets the error, too.
-                        tracing::debug!(repository = %repository.key(), %resource, %error, "a rebuild failed");
+                        tracing::debug!(repository = %repository.key(), %resource, %error, "the lists of a virtual repository could not be rebuilt");
                     }
                 });
             }

@@ -376,7 +376,7 @@ impl Enforcer {
             let error = &error as &dyn std::error::Error;
             tracing::error!(
                 view = %self.view, %release, error,
-                "a delivery could not be recorded: if a rule holds the release later, lock files with it break"
+                "a delivery could not be recorded: if a rule holds the release later, builds whose lock files contain it fail"
             );
         }
     }

@@ -54,7 +54,7 @@ pub enum WriteError {
     #[error("not found")]
     NotFound,
     /// The right does not cover this package.
-    #[error("the right does not cover this package")]
+    #[error("the permission does not include this package")]
     NotGranted,
     /// The right has ended since the request began, with the reason.
     #[error("{0}")]

@@ -136,7 +136,7 @@ impl LocalRepository {
             return Err(WriteError::invalid("name", "metadata does not match package name"));
         }
         if expected_version.is_some_and(|expected| expected != version) {
-            return Err(WriteError::invalid("version", "metadata does not match the version of the address"));
+            return Err(WriteError::invalid("version", "metadata does not match the version in the URL"));
         }
         Ok(())
     }

@@ -76,7 +76,7 @@ impl LocalRepository {
                 Listed::File(VaultName::Path(path)) => path,
                 Listed::File(VaultName::Digest(_)) => continue,
                 Listed::Stranger(file) => {
-                    done.failed.push(format!("{file}: no file of a release has such a name"));
+                    done.failed.push(format!("{file}: this is not a valid name for a file of a release"));
                     continue;
                 }
             };
@@ -154,7 +154,7 @@ impl LocalRepository {
         let package = read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let metadata = &package.metadata;
         if (metadata.name.as_str(), metadata.version.as_str()) != (&*sidecar.package, &*sidecar.version) {
-            return Err(format!("its tarball contains {} {}", metadata.name, metadata.version));
+            return Err(format!("its tarball contains another release: {} {}", metadata.name, metadata.version));
         }
         let lives = |package: &str| {
             let found = sidecar.dependencies.iter().find(|(name, _)| name == package);

@@ -83,7 +83,7 @@ impl LocalRepository {
         if let Err(error) = self.state.sidecars_written(mark).await {
             tracing::warn!(
                 repository = %self.key(), error = &error as &dyn std::error::Error,
-                "cannot record that files beside tarballs are written: they are written again later"
+                "cannot record that files beside tarballs were written: they will be written again later"
             );
         }
     }
@@ -120,7 +120,7 @@ impl LocalRepository {
                 Ok(true) => self.settle(Some(*mark)).await,
                 Ok(false) => tracing::warn!(
                     repository = %self.key(), package = %name,
-                    "a file beside a tarball is newer than the database, and stays as it is: run `hexkeep reindex`"
+                    "a file beside a tarball is newer than the database, and was not changed: run `hexkeep reindex`"
                 ),
                 Err(error) => self.not_written(&name, &error),
             }
@@ -183,7 +183,7 @@ impl LocalRepository {
     fn not_written(&self, name: &PackageName, error: &(dyn std::error::Error + 'static)) {
         tracing::error!(
             repository = %self.key(), package = %name, error,
-            "a file beside a tarball could not be written: only the database has the last change until it is written again"
+            "a file beside a tarball could not be written: until this succeeds, the latest change is only in the database"
         );
     }
 }

@@ -185,7 +185,7 @@ impl RemoteRepository {
     pub async fn refresh_advisories(&self) {
         let Some(feed) = &self.options.advisories else { return };
         let withdrawn = feed.withdraw().await.unwrap_or_else(|error| {
-            tracing::error!(repository = %self.key(), %error, "withdrawn advisories could not be removed: they are still in use");
+            tracing::error!(repository = %self.key(), %error, "withdrawn advisories could not be removed, so they still apply");
             false
         });
         let refreshed =

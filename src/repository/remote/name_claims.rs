@@ -75,7 +75,7 @@ impl RemoteRepository {
             {
                 tracing::warn!(
                     repository = %self.key(), error = &why as &dyn std::error::Error,
-                    "no repository answers for a name: the list of names of a private repository could not be confirmed"
+                    "no repository can serve a package name now, because the list of names of a private repository could not be confirmed"
                 );
                 Err(why.into())
             }

@@ -95,7 +95,7 @@ impl RemoteRepository {
                 // It was removed before the data of its index was recorded.
                 let is_asked = enforcer.asks_what_an_index_says(self.key());
                 if is_asked && !enforcer.is_exempt(self.key(), name, checksum).await? {
-                    unknown = Some("its upstream has removed it, and the data of its index is unknown");
+                    unknown = Some("the upstream has removed it, and its entry in the index is not known any more");
                 }
                 let release = ReleaseFacts {
                     text: version.clone(),

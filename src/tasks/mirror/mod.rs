@@ -141,7 +141,10 @@ pub async fn run(
             // If the cache already has a newer list, the next run mirrors its packages.
             if remote.take_over(staged).await? == TakenOver::NotStored {
                 tally.switched = false;
-                tally.failed.push("no space for `names` and `versions`".to_owned());
+                tally.failed.push(
+                    "no space for `names` and `versions`: the disk is full, or storage.cache_limit is reached"
+                        .to_owned(),
+                );
             }
         }
     }

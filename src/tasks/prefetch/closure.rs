@@ -76,8 +76,7 @@ async fn fitting(
     }
     if !may_ask(repository, &package).await {
         return Err(format!(
-            "the name is private, and must not be sent to the upstream of `{}`; use a lock file that contains it with its \
-             repository",
+            "the name is private, and must not be sent to the upstream of `{}`; use a lock file that lists the package under its own repository",
             repository.key()
         ));
     }

@@ -36,7 +36,7 @@ impl UpstreamError {
             UpstreamErrorKind::AssumedOffline => {
                 "it failed several times in a row and is assumed to be offline".to_owned()
             }
-            UpstreamErrorKind::Truncated => "its answer broke off".to_owned(),
+            UpstreamErrorKind::Truncated => "its answer ended too early".to_owned(),
             UpstreamErrorKind::TooLarge => "its answer is too large".to_owned(),
             UpstreamErrorKind::Redirect => "its redirect was not followed".to_owned(),
             UpstreamErrorKind::Protocol => "its answer is invalid".to_owned(),

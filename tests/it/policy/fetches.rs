@@ -124,7 +124,7 @@ async fn a_report_lists_what_would_be_held_by_release_and_by_caller() {
         assert_eq!(lines[0][6..], ["1", "1 caller"]);
         assert_eq!(lines[1][..4], ["jason", "1.1.0", "would be held", "cooldown"]);
         assert_eq!(lines[1][6..], ["3", "2 callers"]);
-        assert_eq!(error.trim_end(), "0 requests were refused, and 4 would have been");
+        assert_eq!(error.trim_end(), "0 requests were refused, and 4 would have been refused in mode `enforce`");
         let (_, said, _) = hub.command(&["policy", "report", "hexpm", "--by-caller"]).await;
         let lines: Vec<Vec<&str>> = said.lines().map(columns).collect();
         assert_eq!(lines[0][..4], ["-", "-", "127.0.0.0/24", "would be held"], "{said}");
@@ -146,6 +146,6 @@ async fn a_report_lists_what_would_be_held_by_release_and_by_caller() {
     hub.publish();
     assert_eq!(hub.get("/tarballs/jason-1.2.0.tar").await.status, 403);
     let (_, said, error) = hub.command(&["policy", "report", "hexpm"]).await;
-    assert_eq!(error.trim_end(), "1 request was refused, and 4 would have been");
+    assert_eq!(error.trim_end(), "1 request was refused, and 4 would have been refused in mode `enforce`");
     assert!(said.contains("jason\t1.2.0\theld\tcooldown"), "{said}");
 }

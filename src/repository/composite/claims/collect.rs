@@ -104,7 +104,7 @@ impl VirtualRepository {
     /// The error for a member without a list of its packages. Clients do not learn which member it is.
     pub(in crate::repository::composite) fn no_names(&self, member: &Member) -> RepoError {
         let member = member.repository.key();
-        tracing::warn!(repository = %self.key(), %member, "a member has no list of its packages");
+        tracing::warn!(repository = %self.key(), %member, "the list of packages of a member is not available");
         RepoError::NoNames { member: member.clone() }
     }
 }

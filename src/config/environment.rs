@@ -212,7 +212,7 @@ mod tests {
             ("HEXKEEP_REPOSITORIES__ACME__URL", "x", "there is no repository with this key in the configuration file"),
             ("HEXKEEP_REPOSITORIES__A_B__URL", "x", "`a-b` and `a_b` have the same spelling"),
             ("HEXKEEP_SERVER__LISTEN", "[a", "server.listen: this is not valid YAML"),
-            ("HEXKEEP_SERVER__LISTEN", "{a: 1, a: 2}", "server.listen: this key is already in line"),
+            ("HEXKEEP_SERVER__LISTEN", "{a: 1, a: 2}", "server.listen: this key is already on line"),
         ] {
             let error = read(text, &[(name, value)], &["server", "listen"]).unwrap_err();
             let start = format!("environment variable {name}: {expected}");

@@ -311,8 +311,8 @@ mod tests {
     #[test]
     fn what_hides_its_meaning_is_refused_with_its_line() {
         for (text, expected) in [
-            ("a: 1\nb: 2\na: 3\n", "t:3:1: a: this key is already in line 1"),
-            ("s:\n  a: 1\n  a: 3\n", "t:3:3: s.a: this key is already in line 2"),
+            ("a: 1\nb: 2\na: 3\n", "t:3:1: a: this key is already on line 1"),
+            ("s:\n  a: 1\n  a: 3\n", "t:3:3: s.a: this key is already on line 2"),
             ("a: &x 1\n", "t:1:4: a: anchors"),
             ("a: &x 1\nb: *x\n", "t:2:4: b: aliases"),
             ("a: 1\n<<: {b: 2}\n", "t:2:1: merge keys"),

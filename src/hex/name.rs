@@ -223,9 +223,9 @@ mod tests {
     #[test]
     fn refusals_say_what_is_wrong() {
         let error = "Jason".parse::<PackageName>().unwrap_err();
-        assert!(error.to_string().starts_with("\"Jason\" is not a package name: it begins with"), "{error}");
+        assert!(error.to_string().starts_with("\"Jason\" is not a package name: it must begin with"), "{error}");
         let error = "r".repeat(65).parse::<RepoName>().unwrap_err();
-        assert_eq!(error.to_string(), "a repository name has at most 64 characters, this one has 65");
+        assert_eq!(error.to_string(), "a repository name can have at most 64 characters, but this one has 65");
     }
 
     #[test]

@@ -40,7 +40,7 @@ async fn a_file_that_could_not_be_written_is_written_later() {
             "restart" => hub.restart().await,
             "backup" => {
                 let (code, _, error) = hub.command(&["backup", file.to_str().unwrap()]).await;
-                assert_eq!((code, error.contains("only the database")), (0, false), "{error}");
+                assert_eq!((code, error.contains("only in the database")), (0, false), "{error}");
             }
             command => {
                 let (code, _, error) = hub.command(&[command]).await;

@@ -100,8 +100,14 @@ async fn addresses_of_users_who_signed_up_are_unconfirmed_after_an_upgrade() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_removed_before_its_remarks_were_kept_is_refused_where_a_rule_asks_for_them() {
     for (rules, sentence) in [
-        ("advisory_min_severity: high", "the data of its index is unknown, so not all its rules can be decided"),
-        ("retirement_reasons: [security]", "the data of its index is unknown, so not all its rules can be decided"),
+        (
+            "advisory_min_severity: high",
+            "its entry in the index is not known any more, so not all its rules can be decided",
+        ),
+        (
+            "retirement_reasons: [security]",
+            "its entry in the index is not known any more, so not all its rules can be decided",
+        ),
         ("freeze_after: 2099-01-01", ""),
     ] {
         let repository = "signature: own, metadata_ttl: 1s, on_upstream_delete: keep, policy: company".to_owned();

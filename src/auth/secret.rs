@@ -44,6 +44,12 @@ const FORMS: [SecretForm; 3] = [
     SecretForm { prefix: REFRESH, length: 2 * REFRESH_BYTES, is_part: u8::is_ascii_hexdigit },
 ];
 
+/// The first characters of every secret.
+const COMMON_START: &[u8] = b"hk";
+
+/// The length of the shortest secret: an API key.
+const SHORTEST: usize = KEY.len() + 2 * KEY_BYTES;
+
 /// Random bytes in an API key.
 pub(super) const KEY_BYTES: usize = 16;
 
@@ -56,6 +62,10 @@ const MASK: &str = "[secret]";
 /// Whether a text from a client contains a text in the form of an API key or a token of this server, also
 /// percent-encoded (once or twice). Such a text must not be sent upstream or logged.
 pub fn contains_secret(text: &str) -> bool {
+    // Most paths end here: this runs for each request. An encoded secret is longer than the secret.
+    if text.len() < SHORTEST {
+        return false;
+    }
     if find_secret(text).is_some() {
         return true;
     }
@@ -68,6 +78,9 @@ pub fn contains_secret(text: &str) -> bool {
 
 /// The text for the log: with `[secret]` in place of each API key and token of this server.
 pub fn without_secrets(text: &str) -> Cow<'_, str> {
+    if !contains_secret(text) {
+        return Cow::Borrowed(text);
+    }
     let mut masked = Cow::Borrowed(text);
     while let Some(found) = find_secret(&masked) {
         masked.to_mut().replace_range(found, MASK);
@@ -77,11 +90,13 @@ pub fn without_secrets(text: &str) -> Cow<'_, str> {
 }
 
 fn find_secret(text: &str) -> Option<Range<usize>> {
-    FORMS.iter().find_map(|form| {
-        text.match_indices(form.prefix).find_map(|(at, _)| {
-            let end = at + form.prefix.len() + form.length;
-            let behind = text.as_bytes().get(at + form.prefix.len()..end)?;
-            behind.iter().all(form.is_part).then_some(at..end)
+    let bytes = text.as_bytes();
+    let last = bytes.len().checked_sub(SHORTEST)?;
+    (0..=last).find_map(|at| {
+        let rest = bytes.get(at..).filter(|rest| rest.starts_with(COMMON_START))?;
+        FORMS.iter().find_map(|form| {
+            let behind = rest.strip_prefix(form.prefix.as_bytes())?.get(..form.length)?;
+            behind.iter().all(form.is_part).then_some(at..at + form.prefix.len() + form.length)
         })
     })
 }

@@ -105,7 +105,7 @@ fn a_store_that_others_may_write_in_is_warned_of() {
         let (code, log) = home.serve().stop();
         fs::set_permissions(&path, before).unwrap();
         assert_eq!(code, Some(0), "{folder} {mode:o}");
-        let said = "other users may write in this folder of the store";
+        let said = "other users can write to this folder of the store";
         assert_eq!(log.contains(said), warned, "{folder} {mode:o}: {log}");
     }
 }

@@ -2,7 +2,7 @@
 //! second is immediately before the write.
 //!
 //! Up to ten minutes pass between the two. In that time a key may be revoked, a user deactivated, a role removed.
-//! Changes of packages use a grant that contains a [`PackageChange`]. Changes of accounts call [`ApiRequest::again`]
+//! Changes of packages use a grant that contains a [`PackageChange`]. Changes of accounts call [`ApiRequest::reauthenticated`]
 //! after the body is read, and check the permissions of the new caller. The second check uses the configuration of that
 //! moment.
 

@@ -41,7 +41,7 @@ pub(super) fn request<Q: Serialize, A: DeserializeOwned>(
     request_with_settings(load(source)?.settings, path, question, at_rest)
 }
 
-/// Does the same as [`ask`] with settings that are already loaded.
+/// Does the same as [`request`] with settings that are already loaded.
 pub(super) fn request_with_settings<Q: Serialize, A: DeserializeOwned>(
     settings: Settings,
     path: &str,

@@ -30,7 +30,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Creates an operator with `setup`, which [`Operator::set_up`] can replace.
+    /// Creates an operator with `setup`, which [`Operator::replace_setup`] can replace.
     pub fn new(shared: SharedCaches, state: State, fetch_log: Arc<FetchLog>, setup: Setup) -> Self {
         let (setup, under_way) = (Arc::new(ArcSwap::from_pointee(setup)), RunningJobs::default());
         Self { shared, state, fetch_log, setup, under_way }

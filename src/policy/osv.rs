@@ -79,7 +79,7 @@ impl PartialEq for AdvisoryDump {
 impl Eq for AdvisoryDump {}
 
 impl AdvisoryDump {
-    /// Reads a dump, withdrawn advisories included. [`AdvisoryDump::at`] removes these.
+    /// Reads a dump, withdrawn advisories included. [`AdvisoryDump::without_withdrawn`] removes these.
     pub fn read(bytes: &[u8]) -> Result<Self, DumpError> {
         if bytes.len() > limits::OSV_DUMP {
             return Err(DumpError::TooLong);

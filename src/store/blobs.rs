@@ -76,7 +76,7 @@ pub enum BlobLookup {
     Damaged,
 }
 
-/// The result of [`Blobs::take_in`].
+/// The result of [`Blobs::store_file`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreOutcome {
     /// The file was stored.

@@ -187,7 +187,7 @@ impl Usage {
     }
 
     /// Reserves `bytes`; `None` if the reserved bytes alone would exceed the limit. The caller must then evict the
-    /// files that [`Usage::excess`] returns.
+    /// files that [`Usage::files_to_evict`] returns.
     pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
         let mut state = self.state.lock();
         let reserved = state.reserved.checked_add(bytes)?;

@@ -212,7 +212,7 @@ struct Failure {
 }
 
 impl UpstreamError {
-    /// Creates an error about `subject`, a URL without secrets (see [`shown`]) or a path below the base URL.
+    /// Creates an error about `subject`, a URL without secrets (see [`url_without_secrets`]) or a path below the base URL.
     pub(super) fn new(problem: Problem, subject: String, attempts: u32, elapsed: Duration) -> Self {
         Self(Box::new(Failure { problem, subject, attempts, elapsed, answered: false }))
     }

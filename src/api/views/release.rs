@@ -11,7 +11,7 @@ use crate::repository::remote::DescribedRelease;
 use crate::repository::{ReleaseView, Repository};
 
 /// A release as the repository `asked` shows it; `None` if no URL leads to it. `publisher` is the user who published it
-/// to a local repository, as [`somebody`](super::somebody).
+/// to a local repository, as [`actor`](super::actor).
 pub(in crate::api) fn release(
     places: Urls<'_>,
     asked: &Repository,

@@ -40,7 +40,7 @@ impl Accounts {
     }
 
     /// The user of a name and a password. The attempt counts as a failure until a code is accepted: see
-    /// [`Self::no_wrong_password`]. A cached pair is neither hashed nor counted again, whether it is right or wrong.
+    /// [`Self::uncount_password`]. A cached pair is neither hashed nor counted again, whether it is right or wrong.
     pub(in crate::auth) async fn password(
         &self,
         name: &str,

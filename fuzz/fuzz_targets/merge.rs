@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use hexkeep::hex::index::Index;
 use hexkeep::hex::name::RepoName;
 use hexkeep::hex::resource::RegistryResource;
-use hexkeep::policy::merge::{self, MemberPart, Origins, Rendered, Shares};
+use hexkeep::policy::merge::{self, MemberPart, Origins, Rendered, SelectProviders};
 use libfuzzer_sys::fuzz_target;
 
 /// Everybody's share counts.
 struct All;
 
-impl Shares for All {
+impl SelectProviders for All {
     fn choose(&self, _package: &str, _parts: &mut Vec<usize>) {}
 }
 
@@ -36,7 +36,7 @@ fn merged(view: &RepoName, resource: &RegistryResource, parts: &[&[u8]]) -> Opti
         RegistryResource::Versions => merge::versions(view, parts, &All).ok(),
         _ => {
             let hidden = BTreeSet::new();
-            let parts: Vec<_> = parts.iter().map(|payload| MemberPart { payload, hidden: &hidden }).collect();
+            let parts: Vec<_> = parts.iter().map(|payload| MemberPart { payload, hidden: &hidden, is_private: false }).collect();
             merge::package(view, &parts, &EverySecond).ok().map(|merged| merged.payload)
         }
     }

@@ -11,6 +11,7 @@ use crate::auth::{Accounts, RateLimiter, ServerSecret};
 use crate::cache::SharedCaches;
 use crate::client_setup::Endpoint;
 use crate::config::settings::{AddressDetail, FetchLogSettings, RepositorySettings, Settings, SigningSettings};
+use crate::hex::name::HEXPM;
 use crate::http::dispatch::LiveState;
 use crate::operations::Operations;
 use crate::operations::setup::{Managed, MirrorSchedule, Setup};
@@ -109,7 +110,7 @@ fn is_organization(repository: &RepositorySettings, settings: &Settings) -> bool
         && common.name == common.key
         && default.is_some_and(|default| {
             default.key() != repository.key()
-                && default.common().name.as_str() == "hexpm"
+                && default.common().name.as_str() == HEXPM
                 && repository.verifies_like(default)
         })
 }

@@ -104,9 +104,6 @@ struct Signals {
     _file_too_large: Signal,
 }
 
-/// SIGXFSZ, on Linux and the BSDs.
-const FILE_TOO_LARGE: i32 = 25;
-
 impl Signals {
     fn new() -> Result<Self, TerminalError> {
         let listen = |kind| signal(kind).map_err(TerminalError::System);
@@ -114,7 +111,7 @@ impl Signals {
             stop: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             reload: listen(SignalKind::hangup())?,
-            _file_too_large: listen(SignalKind::from_raw(FILE_TOO_LARGE))?,
+            _file_too_large: listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 }

@@ -1,7 +1,8 @@
 //! Container images that are built with mix: settings in the image, the key only while a command runs.
 
 use super::recipe::Step;
-use super::{Endpoint, HEXPM, VerifyingKey, mix};
+use super::{Endpoint, VerifyingKey, mix};
+use crate::hex::name::HEXPM;
 
 /// What a Dockerfile calls the key.
 const SECRET: &str = "hexkeep_key";

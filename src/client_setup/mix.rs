@@ -1,7 +1,8 @@
 //! mix with Hex 2.0 and later.
 
 use super::recipe::Step;
-use super::{Endpoint, HEXPM, KEY, Reader, Role, VerifyingKey};
+use super::{Endpoint, KEY, Reader, Role, VerifyingKey};
+use crate::hex::name::HEXPM;
 
 /// Where Hex exchanges keys for tokens, from this version on: without `api_url` they go to hex.pm.
 const EXCHANGES_KEYS: (u64, u64) = (2, 4);

@@ -10,6 +10,7 @@ mod recipe;
 pub use self::recipe::{Recipe, Step};
 
 use crate::choice::choice;
+use crate::hex::name::HEXPM;
 
 choice! {
     /// A program that fetches packages.
@@ -79,9 +80,6 @@ pub struct Reader {
     /// The version of the client, where it is known: major and minor.
     pub version: Option<(u64, u64)>,
 }
-
-/// The name under which mix and rebar3 know the registry that they ask unless they are told otherwise.
-const HEXPM: &str = "hexpm";
 
 /// What stands in the lines for a key of the API.
 const KEY: &str = "KEY";

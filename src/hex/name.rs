@@ -13,6 +13,9 @@ use super::limits;
 /// The first segment of the URLs of web pages. No repository can have this key, so that the URLs never conflict.
 pub const PAGES: &str = "ui";
 
+/// The name of the public registry in clients: of the repository that they use unless a dependency has another one.
+pub const HEXPM: &str = "hexpm";
+
 /// The kind of a name; part of [`NameError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameKind {

@@ -55,24 +55,24 @@ const MAX_SEND_BUFFER: usize = 32 * 1024;
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// The shortest time between two log lines about failed accepts.
-const FAILURES_TOLD_EVERY: Duration = Duration::from_secs(1);
+const FAILURE_REPORTS_EVERY: Duration = Duration::from_secs(1);
 
 /// Counts failed accepts, so that they do not fill the log.
 #[derive(Debug, Default)]
 struct AcceptFailures {
-    told_at: Option<Instant>,
-    untold: u64,
+    reported_at: Option<Instant>,
+    unreported: u64,
 }
 
 impl AcceptFailures {
     /// Counts a failure. Returns the number of failures since the last line in the log if the next line is due.
     fn count(&mut self, now: Instant) -> Option<u64> {
-        self.untold += 1;
-        if self.told_at.is_some_and(|told_at| now.duration_since(told_at) < FAILURES_TOLD_EVERY) {
+        self.unreported += 1;
+        if self.reported_at.is_some_and(|reported_at| now.duration_since(reported_at) < FAILURE_REPORTS_EVERY) {
             return None;
         }
-        self.told_at = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        self.reported_at = Some(now);
+        Some(std::mem::take(&mut self.unreported))
     }
 }
 

@@ -3,24 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use super::operator::Operator;
-use super::outcome::Text;
+use super::outcome::{Text, terminal_json};
 use super::{OperationError, Refusal};
 use crate::choice::Choice;
-use crate::client_setup::{Client, Reader, Recipe, Role, VerifyingKey, recipe};
+use crate::client_setup::{Client, Reader, Role, VerifyingKey, recipe};
 use crate::trust::PublicKey;
 
 /// The lines for a client: for people, or as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClientLines {
-    recipe: Recipe,
-    json: bool,
-}
+pub struct ClientLines(String);
 
 impl ClientLines {
     pub(super) fn text(&self) -> Text {
-        // The text alone cannot fail: it has strings as keys.
-        let json = self.json.then(|| serde_json::to_string_pretty(&self.recipe).ok()).flatten();
-        Text::lines(json.unwrap_or_else(|| self.recipe.to_string()).lines().map(str::to_owned))
+        Text::lines(self.0.lines().map(str::to_owned))
     }
 }
 
@@ -68,6 +63,7 @@ impl Operator {
             pem: key.pem,
             fingerprint: key.fingerprint,
         };
-        Ok(ClientLines { recipe: recipe(client, &managed.endpoint, &key, &reader), json })
+        let recipe = recipe(client, &managed.endpoint, &key, &reader);
+        Ok(ClientLines(if json { terminal_json(&recipe)? } else { recipe.to_string() }))
     }
 }

@@ -50,6 +50,25 @@ impl Text {
     }
 }
 
+/// JSON for a terminal: all non-ASCII characters are escaped. They can only be in strings, where JSON allows it.
+pub(super) fn terminal_json(value: &impl Serialize) -> Result<String, serde_json::Error> {
+    let json = serde_json::to_string_pretty(value)?;
+    let mut ascii = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c.is_ascii() {
+            true => ascii.push(c),
+            false => ascii.extend(c.encode_utf16(&mut [0; 2]).iter().flat_map(|unit| escape(*unit))),
+        }
+    }
+    Ok(ascii)
+}
+
+/// A UTF-16 unit as a JSON escape of six characters.
+fn escape(unit: u16) -> impl Iterator<Item = char> {
+    let digits = [12, 8, 4, 0].map(|shift| char::from_digit(u32::from(unit >> shift & 0xf), 16).unwrap_or('0'));
+    ['\\', 'u'].into_iter().chain(digits)
+}
+
 /// A number with its noun: `1 file`, `2 files`.
 pub(super) fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
@@ -128,4 +147,18 @@ outcomes! {
     BackedUp(BackedUp);
     /// Result of a restore.
     Restored(Restored);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn json_in_ascii_says_the_same(text in "\\PC*|(?s).*") {
+            let ascii = terminal_json(&[&text]).unwrap();
+            proptest::prop_assert!(ascii.is_ascii());
+            proptest::prop_assert_eq!(serde_json::from_str::<Vec<String>>(&ascii).unwrap(), vec![text]);
+        }
+    }
 }

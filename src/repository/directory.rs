@@ -13,13 +13,10 @@ use super::handle::Repository;
 use super::local::LocalRepository;
 use super::remote::RemoteRepository;
 use super::{RepoError, RequestContext};
-use crate::hex::name::{PackageName, PolicyName, RepoName};
+use crate::hex::name::{HEXPM, PackageName, PolicyName, RepoName};
 
 /// How long a publish waits for another repository's list of names.
 const LOOK_UP: Duration = Duration::from_secs(5);
-
-/// The name of the default repository in clients.
-const HEXPM: &str = "hexpm";
 
 /// Whether a repository has a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

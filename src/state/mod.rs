@@ -23,7 +23,7 @@ pub mod package_snapshot;
 pub mod packages;
 pub mod pins;
 pub mod releases;
-mod sidecar_records;
+pub mod sidecar_records;
 #[cfg(test)]
 mod testing;
 pub mod tokens;

@@ -129,16 +129,16 @@ impl State {
 
 /// What the database records about a version, for the comparison with a file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RecordedVersion {
+pub struct RecordedVersion {
     /// The time of the last change.
-    updated_at: Timestamp,
+    pub updated_at: Timestamp,
     /// Whether an administrator removed the version, which nothing undoes.
-    is_final: bool,
+    pub is_final: bool,
 }
 
 impl RecordedVersion {
     /// Whether the record counts, and not a file with this time of the last change.
-    pub(super) fn counts(self, updated_at: Timestamp) -> bool {
+    pub fn counts(self, updated_at: Timestamp) -> bool {
         self.is_final || self.updated_at >= updated_at
     }
 }

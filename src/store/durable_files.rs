@@ -15,9 +15,6 @@ const FOLDERS: [&str; 2] = ["keys", "local"];
 /// The content of `FORMAT` while a store is being restored. Such a store cannot be opened.
 pub(super) const RESTORING: &str = "hexkeep-restore 1\n";
 
-/// The number of bytes that are copied at a time.
-const PIECE: usize = 256 * 1024;
-
 impl Store {
     /// The paths of all durable files except the database, relative to the storage path and sorted. Blocks.
     pub fn durable_files(&self) -> Result<Vec<String>, StoreError> {
@@ -117,12 +114,7 @@ impl Restoring {
         let mut write = || {
             below(&self.root, path)?;
             let staged = self.staging.create()?;
-            let mut piece = vec![0; PIECE];
-            loop {
-                let read = from.read(&mut piece)?;
-                let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-                staged.append(bytes)?;
-            }
+            staged.append_all(from)?;
             staged.publish(&target)
         };
         write().map_err(|error| StoreError::new("write a file", &target, error))

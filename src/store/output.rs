@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::publish::{Staged, Staging, below, open_plain};
+use super::publish::{PIECE, Staged, Staging, below, open_plain};
 use super::read_at::StoredFile;
 use super::spool::ContentReader;
 use super::{Store, StoreError};
@@ -18,9 +18,6 @@ use crate::hex::checksum::{Hasher, Sha256};
 
 /// The folder of temporary files.
 const STAGING: &str = ".hexkeep-tmp";
-
-/// The number of bytes that are copied at a time.
-const PIECE: usize = 256 * 1024;
 
 /// A folder to publish files in. Methods block. Names are paths below the folder, and must not come from user input.
 #[derive(Debug)]
@@ -78,12 +75,7 @@ impl OutputFolder {
                 fs::create_dir_all(folder)?;
             }
             let staged = self.staging.create()?;
-            let mut piece = vec![0; PIECE];
-            loop {
-                let read = from.read(&mut piece)?;
-                let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-                staged.append(bytes)?;
-            }
+            staged.append_all(from)?;
             staged.file().set_permissions(fs::Permissions::from_mode(0o644))?;
             staged.publish(&path)
         };

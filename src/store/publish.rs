@@ -167,6 +167,9 @@ pub(super) fn warn_of_shared_folders(root: &Path) {
     }
 }
 
+/// The number of bytes that are copied at a time.
+pub(super) const PIECE: usize = 256 * 1024;
+
 /// A temporary file. Methods block. Dropping it removes the file.
 #[derive(Debug)]
 pub(super) struct Staged {
@@ -182,6 +185,16 @@ impl Staged {
 
     pub(super) fn append(&self, bytes: &[u8]) -> io::Result<()> {
         self.disk.write(&self.file, bytes)
+    }
+
+    /// Appends everything that `from` has.
+    pub(super) fn append_all(&self, from: &mut dyn io::Read) -> io::Result<()> {
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = from.read(&mut piece)?;
+            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
+            self.append(bytes)?;
+        }
     }
 
     /// Moves the file to `target`, durably. On an error the temporary file is removed, and `target` is unchanged, or

@@ -33,7 +33,7 @@ struct NameFindings {
     answer: Result<ViewPackage, RepoError>,
     claimants: Claimants,
     /// The members that are asked for the name; an error if it is unknown whether a private member claims it.
-    hearing: Result<NameRouting, RepoError>,
+    routing: Result<NameRouting, RepoError>,
 }
 
 impl NameFindings {
@@ -109,8 +109,8 @@ impl VirtualRepository {
         let view = View::whole(self);
         let answer = self.package(&view, name, context).await.map(|served| served.value);
         let claimants = self.claimants(name, context).await;
-        let hearing = self.route_name_with(name, &claimants);
-        let findings = NameFindings { answer, claimants, hearing };
+        let routing = self.route_name_with(name, &claimants);
+        let findings = NameFindings { answer, claimants, routing };
         let asked = self.members().iter().enumerate();
         let asked = asked.map(|(at, member)| self.member_says(&view, at, member, &findings, question));
         let members = join_all(asked).await;
@@ -257,9 +257,9 @@ impl VirtualRepository {
 
 /// Why a member is not asked for the name; `None` if it is asked.
 fn kept_out(at: usize, member: &Member, findings: &NameFindings) -> Option<MemberOutcome> {
-    match &findings.hearing {
-        Ok(hearing) if hearing.order.contains(&at) => None,
-        Ok(hearing) if hearing.is_claimed() => Some(MemberOutcome::Claimed),
+    match &findings.routing {
+        Ok(routing) if routing.order.contains(&at) => None,
+        Ok(routing) if routing.is_claimed() => Some(MemberOutcome::Claimed),
         Ok(_) if member.private => Some(MemberOutcome::Absent),
         Ok(_) => Some(MemberOutcome::Reserved),
         Err(_) if findings.claims(at) => None,

@@ -56,7 +56,7 @@ impl VirtualRepository {
             Some((&member.repository, grant.members().get(at)?.as_ref()?))
         };
         let owner = |merged: &Merged| merged.owners.get(name.version.as_str()).copied();
-        let ViewPackage { merged, hearing, .. } = self.package(&view, &name.package, context).await?.value;
+        let ViewPackage { merged, routing, .. } = self.package(&view, &name.package, context).await?.value;
         let mut at = owner(&merged);
         if let (None, [only]) = (at, merged.parts.as_slice()) {
             // The owner of the whole package may have more releases of it: newer ones, and removed ones that it keeps.
@@ -73,7 +73,7 @@ impl VirtualRepository {
         }
         let (repository, right) = member(at.ok_or(RepoError::NotFound)?).ok_or(RepoError::Withheld)?;
         let located = repository.locate(right, name, policies, context).await?;
-        self.check_silence(&name.package, &hearing).await?;
+        self.check_silence(&name.package, &routing).await?;
         Ok(located)
     }
 
@@ -93,14 +93,14 @@ impl VirtualRepository {
             if !self.options.identity.names.allows(package) {
                 return Ok(None);
             }
-            let hearing = self.route_name(&name.package, context).await?;
+            let routing = self.route_name(&name.package, context).await?;
             let parts: Parts = match self.package(&view, &name.package, context).await {
                 Ok(served) => Some(served.value.merged.parts.clone()),
                 Err(RepoError::NotFound) => None,
                 Err(error) => return Err(error),
             };
             let policies = self.policies_with(above);
-            for at in hearing.order.iter().copied() {
+            for at in routing.order.iter().copied() {
                 let right = grant.members().get(at).and_then(Option::as_ref);
                 let (Some(member), Some(right)) = (self.members().get(at), right) else { continue };
                 if !member.names.allows(package) || !view.reads(at, package) {
@@ -119,7 +119,7 @@ impl VirtualRepository {
                 match found {
                     Ok(None) | Err(RepoError::NotFound) => {}
                     found => {
-                        self.check_silence(&name.package, &hearing).await?;
+                        self.check_silence(&name.package, &routing).await?;
                         return found;
                     }
                 }

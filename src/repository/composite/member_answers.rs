@@ -62,17 +62,17 @@ impl VirtualRepository {
         &self,
         view: &View,
         name: &PackageName,
-        hearing: &NameRouting,
+        routing: &NameRouting,
         context: RequestContext,
     ) -> Result<MemberAnswers, RepoError> {
         let rules = &self.options.rules;
-        let claims = |member: usize| hearing.is_claimant(member);
-        let patience = RequestContext { deadline: self.patience(hearing.order.len(), context), ..context };
-        let order = hearing.order.iter().copied();
+        let claims = |member: usize| routing.is_claimant(member);
+        let patience = RequestContext { deadline: self.patience(routing.order.len(), context), ..context };
+        let order = routing.order.iter().copied();
         let mut answers: FuturesOrdered<_> = order
             .map(async |member| {
                 let context = if claims(member) { context } else { patience };
-                (member, self.share(view, member, name, hearing, context).await)
+                (member, self.share(view, member, name, routing, context).await)
             })
             .collect();
         let (mut choice, mut list) = (MemberChoice::new(rules.merge), Vec::new());
@@ -114,14 +114,14 @@ impl VirtualRepository {
         view: &View,
         at: usize,
         name: &PackageName,
-        hearing: &NameRouting,
+        routing: &NameRouting,
         context: RequestContext,
     ) -> Result<Option<MemberAnswer>, RepoError> {
         let Some(member) = self.members().get(at).filter(|member| member.names.allows(name.as_str())) else {
             return Ok(None);
         };
         if !view.reads(at, name.as_str()) {
-            return if hearing.is_claimant(at) { self.withheld(at, name, context).await } else { Ok(None) };
+            return if routing.is_claimant(at) { self.withheld(at, name, context).await } else { Ok(None) };
         }
         let heard = match (&member.repository, view.below(at)) {
             (Repository::Virtual(below), Some(seen)) => below.package(seen, name, context).await.map(|served| {

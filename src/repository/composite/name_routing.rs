@@ -93,8 +93,8 @@ impl VirtualRepository {
             }
             let (is_claimed, order) = match context {
                 Some(context) => {
-                    let hearing = self.route_name(name, context).await?;
-                    (hearing.is_claimed(), hearing.order)
+                    let routing = self.route_name(name, context).await?;
+                    (routing.is_claimed(), routing.order)
                 }
                 None => {
                     let claimants = self.had_by(name, false).await?;

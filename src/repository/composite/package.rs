@@ -96,7 +96,7 @@ pub(in crate::repository) struct ViewPackage {
     /// The error of a public member that was skipped.
     pub(super) skipped: Option<RepoError>,
     /// The members that were asked.
-    pub(super) hearing: NameRouting,
+    pub(super) routing: NameRouting,
 }
 
 impl VirtualRepository {
@@ -111,8 +111,8 @@ impl VirtualRepository {
             if !self.options.identity.names.allows(name.as_str()) {
                 return Err(RepoError::NotFound);
             }
-            let hearing = self.route_name(name, context).await?;
-            let MemberAnswers { list, skipped, absent, left_out } = self.shares(view, name, &hearing, context).await?;
+            let routing = self.route_name(name, context).await?;
+            let MemberAnswers { list, skipped, absent, left_out } = self.shares(view, name, &routing, context).await?;
             if list.is_empty() {
                 // If a member was skipped, it is unknown whether the package exists.
                 return Err(skipped.or(absent).unwrap_or(RepoError::NotFound));
@@ -127,18 +127,18 @@ impl VirtualRepository {
             if skipped.is_some() {
                 story.skipped();
             }
-            let private = list.iter().any(|(member, _)| hearing.is_claimant(*member));
+            let private = list.iter().any(|(member, _)| routing.is_claimant(*member));
             let last = if private { self.members().len() } else { list.iter().map(|(at, _)| *at).max().unwrap_or(0) };
             let public = self.public_listings(view, last, &left_out, context).await?;
-            let merged = self.merged(view, name, &list, &hearing, public, context).await?;
-            self.check_silence(name, &hearing).await?;
+            let merged = self.merged(view, name, &list, &routing, public, context).await?;
+            self.check_silence(name, &routing).await?;
             let (mut verdicts, mut below) = (Vec::new(), Vec::new());
             for (_, heard) in list {
                 verdicts.extend(heard.verdicts);
                 below.extend(heard.answer.map(|answer| answer.value.hidden));
             }
             let told = story.into_served(merged);
-            Ok(told.map(|(merged, keep)| ViewPackage { merged, keep, verdicts, below, skipped, hearing }))
+            Ok(told.map(|(merged, keep)| ViewPackage { merged, keep, verdicts, below, skipped, routing }))
         })
     }
 
@@ -184,7 +184,7 @@ impl VirtualRepository {
         view: &View,
         name: &PackageName,
         list: &[(usize, MemberAnswer)],
-        hearing: &NameRouting,
+        routing: &NameRouting,
         public: Vec<Option<Arc<Listing>>>,
         context: RequestContext,
     ) -> Result<Arc<Merged>, RepoError> {
@@ -193,13 +193,13 @@ impl VirtualRepository {
         let share = |(member, heard): &(usize, MemberAnswer)| Share {
             payload: payload(heard),
             hidden: heard.hidden.clone(),
-            is_private: hearing.is_claimant(*member),
+            is_private: routing.is_claimant(*member),
         };
         let shares: Vec<Share> = list.iter().map(share).collect();
         let held = self.held(list.iter().flat_map(|(_, heard)| &heard.verdicts));
         let mut stamp: Stamp = Vec::new();
         list.iter().for_each(|(_, heard)| heard.digests(&mut stamp));
-        hearing.claims.digests(&mut stamp);
+        routing.claims.digests(&mut stamp);
         stamp.extend(public.iter().flatten().map(|listing| listing.names_digest));
         stamp.extend(held.digest());
         let key = (Arc::clone(&view.scope), name.clone());
@@ -211,7 +211,7 @@ impl VirtualRepository {
         let origins = ViewOrigins {
             options: Arc::clone(&self.options),
             view: view.clone(),
-            claims: Arc::clone(&hearing.claims),
+            claims: Arc::clone(&routing.claims),
             public,
             package: name.clone(),
             parts: members.clone(),

@@ -18,7 +18,7 @@ use crate::cache::payload::Payload;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::limits;
-use crate::hex::name::{PackageName, RepoName};
+use crate::hex::name::{HEXPM, PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
 use crate::policy::decide::{AllowedBy, Decision};
 use crate::policy::overrides::Override;
@@ -26,8 +26,7 @@ use crate::policy::release_facts::PackageFacts;
 use crate::policy::resource::{PublishedPolicy, Visibility};
 use crate::policy::rules::ReleaseRules;
 use crate::repository::enforcer::{
-    AgeProofs, Enforcer, HEXPM, HiddenRelease, JudgedPackage, Judgement, PolicyStatements, ReleaseDecision, Wait,
-    facts_of,
+    AgeProofs, Enforcer, HiddenRelease, JudgedPackage, Judgement, PolicyStatements, ReleaseDecision, Wait, facts_of,
 };
 use crate::repository::{CacheLifetime, RepoError, Repository, RequestContext, Served};
 

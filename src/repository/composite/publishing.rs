@@ -28,14 +28,14 @@ impl VirtualRepository {
             if !self.options.identity.names.allows(name.as_str()) {
                 return Ok(None);
             }
-            let hearing = self.route_name(name, context).await?;
-            for at in hearing.order.iter().copied() {
+            let routing = self.route_name(name, context).await?;
+            for at in routing.order.iter().copied() {
                 let Some(member) = self.members().get(at).filter(|one| one.names.allows(name.as_str())) else {
                     continue;
                 };
                 let home = match &member.repository {
                     Repository::Virtual(below) => below.home(name, context).await?,
-                    repository if hearing.is_claimant(at) => Some(repository.key().clone()),
+                    repository if routing.is_claimant(at) => Some(repository.key().clone()),
                     repository => self.lists(at, name, context).await?.then(|| repository.key().clone()),
                 };
                 if home.is_some() {

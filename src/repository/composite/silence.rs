@@ -17,8 +17,8 @@ use crate::repository::{RepoError, Repository};
 impl VirtualRepository {
     /// Fails if public members answer for `name` by this routing, because private members were silent, and one of these
     /// has begun to answer since.
-    pub(super) async fn check_silence(&self, name: &PackageName, hearing: &NameRouting) -> Result<(), RepoError> {
-        if !hearing.is_claimed() && self.has_answered_since(&hearing.claims, Some(name)).await? {
+    pub(super) async fn check_silence(&self, name: &PackageName, routing: &NameRouting) -> Result<(), RepoError> {
+        if !routing.is_claimed() && self.has_answered_since(&routing.claims, Some(name)).await? {
             return Err(RepoError::Timeout(CacheError::NoOutcome(NoOutcome::Unfinished)));
         }
         Ok(())

@@ -49,9 +49,6 @@ use filtered_resources::FilteredResources;
 use known_releases::{Known, Unreadable};
 use waivers::Waived;
 
-/// The name of the public repository in clients. They refuse policies from a repository of this name.
-pub(super) const HEXPM: &str = "hexpm";
-
 /// How many packages have their evaluation in memory. Evaluating one again takes less than a millisecond.
 const EVALUATIONS: u64 = 50_000;
 

@@ -4,11 +4,8 @@ use super::error::WriteError;
 use super::{DependencyCheck, LocalRepository, PublishOptions, Requirement};
 use crate::hex::invalid::Invalid;
 use crate::hex::metadata::Dependency;
-use crate::hex::name::{PackageName, RepoName};
+use crate::hex::name::{HEXPM, PackageName, RepoName};
 use crate::repository::directory::{Presence, ViewHome};
-
-/// The repository in a package for a dependency without a repository of its own.
-const HEXPM: &str = "hexpm";
 
 impl LocalRepository {
     /// Finds the repository of each dependency. The repository in a package is only a hint: mix writes `hexpm` for

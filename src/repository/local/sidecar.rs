@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::error::{LocalFailure, WriteError};
 use super::{LocalRepository, OwnerLevel, Release, Retirement, blocking};
 use crate::choice::Choice as _;
+use crate::clock::Timestamp;
 use crate::hex::build::RetirementReason;
 use crate::hex::name::PackageName;
 use crate::repository::RepoError;
 use crate::state::StateError;
 use crate::state::packages::Tombstone;
+use crate::state::sidecar_records::RecordedVersion;
 use crate::store::vault::{Put, VaultError, VaultFolder, VaultPath};
 
 /// The format of these files.
@@ -243,10 +245,13 @@ impl Sidecar {
         }
     }
 
-    /// Whether this record of the database counts, and not a file about the same version: it is final, or the file is
-    /// not newer.
+    /// Whether this record of the database counts, and not a file about the same version.
     pub(super) fn counts_against(&self, file: &Self) -> bool {
-        self.tombstone.as_ref().is_some_and(|tombstone| tombstone.is_final) || self.updated_at >= file.updated_at
+        let recorded = RecordedVersion {
+            updated_at: Timestamp::from_millis(self.updated_at),
+            is_final: self.tombstone.as_ref().is_some_and(|tombstone| tombstone.is_final),
+        };
+        recorded.counts(Timestamp::from_millis(file.updated_at))
     }
 
     /// The owners of the package when the file was last written.

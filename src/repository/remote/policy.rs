@@ -16,7 +16,7 @@ use crate::cache::ready_resource::ReadyResource;
 use crate::cache::{CacheError, Served};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
-use crate::hex::name::PackageName;
+use crate::hex::name::{HEXPM, PackageName};
 use crate::hex::resource::RegistryResource;
 use crate::policy::lists;
 use crate::policy::osv::AdvisoryDump;
@@ -24,8 +24,8 @@ use crate::policy::release_facts::PackageFacts;
 use crate::policy::resource::{PublishedPolicy, Visibility};
 use crate::repository::changes::{Change, Event, Subscriber};
 use crate::repository::enforcer::{
-    AgeProofs, Enforcer, FilteredLists, HEXPM, JudgedPackage, Judgement, PolicyStatements, ReleaseDecision,
-    UnfilteredLists, Wait,
+    AgeProofs, Enforcer, FilteredLists, JudgedPackage, Judgement, PolicyStatements, ReleaseDecision, UnfilteredLists,
+    Wait,
 };
 use crate::repository::error::RepoError;
 use crate::repository::hidden_releases::{HiddenReleases, ResourceContent};
